@@ -1,0 +1,123 @@
+"""TimedNetlist: one clock cycle of a netlist, cut at its flops, with a delay on every arc and energy on every pin.
+
+A register-to-register cycle is a combinational core: *sources* (flop outputs and input ports) change once, at their
+launch time; *gates* follow; *sinks* (flop data pins and output ports) must be stable a setup time before the edge.
+Static timing, SAT and simulation all read this one delay set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+FALL, RISE = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """One output of one combinational cell.
+
+    Attributes:
+        cell, kind, pin: instance name, library cell, output pin.
+        net: the net it drives.
+        pins, nets: input pin names and the nets on them, in the bit order of `truth`.
+        truth: the function as a truth table: bit i is the output for input pattern i, `pins[0]` the lowest bit.
+        delay_ps: `[input, input edge, output edge]`, edges FALL=0 and RISE=1; NaN where no arc is.
+        energy_fj: internal energy of an output edge `[output edge]`, mean over input pins at the annotated slews.
+    """
+
+    cell: str
+    kind: str
+    pin: str
+    net: str
+    pins: tuple[str, ...]
+    nets: tuple[str, ...]
+    truth: int
+    delay_ps: np.ndarray
+    energy_fj: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A net that changes once a cycle: a flop output or an input-port bit.
+
+    Attributes:
+        net: the net.
+        origin: `cell/pin` of the flop output, or the port bit.
+        launch_ps: clk->q into the real load `[output edge]`; zero for a port.
+        energy_fj: internal energy of the flop output's edge `[output edge]`; zero for a port.
+        complement_of: the net of the flop's other output when this is QN and both are used, else None.
+    """
+
+    net: str
+    origin: str
+    launch_ps: np.ndarray
+    energy_fj: np.ndarray
+    complement_of: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sink:
+    """A place where a net must be stable: a flop's data pin (or any non-clock input of it), or an output-port bit.
+
+    Attributes:
+        net: the net.
+        origin: `cell/pin`, or the port bit.
+        captures: the Q net of the flop (None for a port or when only QN is used).
+        setup_ps: setup time by data edge `[edge]`; zero for a port.
+    """
+
+    net: str
+    origin: str
+    captures: str | None
+    setup_ps: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TimedNetlist:
+    """One cycle, annotated at one corner. `gates` are in topological order.
+
+    Attributes:
+        load_ff: capacitance of every net, the mean of rise and fall pin capacitances.
+        clock_energy_fj: internal plus switching energy of all clock pins in one period.
+        input_energy_fj: internal energy of a net's edge at the input pins it drives (Liberty power groups without
+            `related_pin`), `[edge]` by net; absent means zero.
+        leakage_nw: leakage of all cells.
+        voltage_v, temp_c: of the corner.
+        lookups_outside: table look-ups that were extrapolated.
+        netlist_digest: of the (abutted) netlist this was made from.
+    """
+
+    top: str
+    gates: tuple[Gate, ...]
+    sources: tuple[Source, ...]
+    sinks: tuple[Sink, ...]
+    load_ff: dict[str, float]
+    clock_energy_fj: float
+    input_energy_fj: dict[str, np.ndarray]
+    leakage_nw: float
+    area_um2: float
+    voltage_v: float
+    temp_c: float
+    lookups_outside: int
+    netlist_digest: str
+
+    @cached_property
+    def source_of(self) -> dict[str, Source]:
+        """Sources by net."""
+        return {source.net: source for source in self.sources}
+
+    @cached_property
+    def gate_of(self) -> dict[str, Gate]:
+        """Gates by the net they drive."""
+        return {gate.net: gate for gate in self.gates}
+
+    def fanout_of(self, nets: set[str]) -> set[str]:
+        """Return every net that any of `nets` can reach through gates, `nets` included."""
+        reached = set(nets)
+        for gate in self.gates:
+            if reached.intersection(gate.nets):
+                reached.add(gate.net)
+        return reached
