@@ -94,7 +94,7 @@ class MacProfile:
     @property
     def energy_sem_fj(self) -> np.ndarray:
         """Standard error of the mean energy `[corner, weight]`."""
-        return self.energy_std_fj / np.sqrt(self.n_transitions)
+        return np.asarray(self.energy_std_fj / np.sqrt(self.n_transitions))
 
     def corner_index(self, corner: str | None = None) -> int:
         """Return the position of `corner`; None means the only one.
@@ -110,7 +110,7 @@ class MacProfile:
 
     def bound_ps(self, corner: str | None = None) -> np.ndarray:
         """Return the delay no stimulus exceeds, `[weight]`: the topological one until certificates are added."""
-        return self.topological_ps[self.corner_index(corner)]
+        return np.asarray(self.topological_ps[self.corner_index(corner)])
 
     def worst_ps(self, codes: np.ndarray, corner: str | None = None) -> float:
         """Return the delay of the slowest of `codes` (values of -128..127), not below the floor."""
@@ -120,7 +120,8 @@ class MacProfile:
     def operation_energy_fj(self, period_ps: float, corner: str | None = None) -> np.ndarray:
         """Return energy per operation with leakage over `period_ps`, `[weight]`."""
         index = self.corner_index(corner)
-        return self.energy_fj[index] + self.leakage_nw[index] * period_ps * FJ_PER_NW_PS
+        leakage_fj = float(self.leakage_nw[index]) * period_ps * FJ_PER_NW_PS
+        return np.asarray(self.energy_fj[index] + leakage_fj)
 
     def fastest(self, count: int, corner: str | None = None) -> np.ndarray:
         """Return the `count` fastest weight values, sorted; ties go to the smaller magnitude."""
@@ -183,7 +184,7 @@ def load_profile(path: Path) -> MacProfile:
         raise ArtifactError(f"{path}: not a readable profile ({error}); run `characterize run` again.") from error
     found = dataset.attrs.get("schema")
     if found != SCHEMA:
-        raise ArtifactError(f"{path}: profile schema {found}, this program reads {SCHEMA}; run `characterize run` again.")
+        raise ArtifactError(f"{path}: profile schema {found}, not {SCHEMA}; run `characterize run` again.")
     head = ProfileHead(**json.loads(dataset.attrs["head"]))
     if (head.weight_bits, dataset.sizes["weight"]) != (8, WEIGHTS.size):
         raise ArtifactError(f"{path}: a profile of {head.weight_bits}-bit weights; this program plans 8-bit weights.")

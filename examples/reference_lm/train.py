@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import time
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def prepare_tokens(corpus: Path, work: Path) -> np.ndarray:
         tokenizer.save(str(vocabulary))
         stream = [np.array([0, *encoding.ids], np.uint16) for encoding in tokenizer.encode_batch(texts)]
         np.save(work / "partial.npy", np.concatenate(stream))
-        os.replace(work / "partial.npy", saved)
+        (work / "partial.npy").replace(saved)
     return np.load(saved)
 
 
@@ -92,7 +91,7 @@ def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.o
     """Write model and optimizer under a temporary name, then rename."""
     partial = path.with_suffix(".partial")
     torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def train(tokens: np.ndarray, work: Path, device: str, compiled: bool) -> LlamaForCausalLM:
