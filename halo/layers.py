@@ -1,0 +1,142 @@
+"""Quantized layers and models as values: codes, scales, tiles and the sparse part; their bits; how they dequantize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from characterization.artifact import Provenance
+from halo.codebook import Codebook
+from halo.tiles import TileMap
+
+SCALE_BITS = 16
+CODE_BITS = 8
+SHORT_POINTER_BITS, LONG_POINTER_BITS = 16, 32
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLinear:
+    """One linear layer in codes of its tiles' codebooks.
+
+    Attributes:
+        name: the module's name in the model.
+        codes: int8 `[out, in]`; 0 at sparse positions.
+        scales: float16 `[out, ceil(in / fold)]`; `[out, 1]` where one scale serves the whole reduction axis.
+        tiles: which codebook each tile uses.
+        sparse_rows, sparse_cols: int32 `[n]`, ordered by row, then column.
+        sparse_values: int8 `[n]`.
+        sparse_scales: float16 `[out]`; a sparse weight is value x the scale of its row.
+        bias: float32 `[out]`, or None.
+        loss: tr(dW H dW^T) / tr(W H W^T), the share of the layer's output energy that is error.
+        fallback: '' or what went differently from what was asked.
+    """
+
+    name: str
+    codes: np.ndarray
+    scales: np.ndarray
+    tiles: TileMap
+    sparse_rows: np.ndarray
+    sparse_cols: np.ndarray
+    sparse_values: np.ndarray
+    sparse_scales: np.ndarray
+    bias: np.ndarray | None
+    loss: float
+    fallback: str
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.codes, self.scales, self.sparse_rows, self.sparse_cols, self.sparse_values,
+                      self.sparse_scales, self.bias):
+            if array is not None:
+                array.setflags(write=False)
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether integer sums of all folds are added before scaling, with one scale per output."""
+        return self.scales.shape[1] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveBits:
+    """Bits stored per quantized weight, by part; `total` is their sum.
+
+    Attributes:
+        index: indices into the codebooks.
+        scales: fp16 fold scales.
+        tables: the codebooks themselves and the class of each tile.
+        sparse: int8 values, their columns, row pointers and row scales.
+    """
+
+    index: float
+    scales: float
+    tables: float
+    sparse: float
+
+    @property
+    def total(self) -> float:
+        """All bits per weight."""
+        return self.index + self.scales + self.tables + self.sparse
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """Every quantized linear of a model, in forward order.
+
+    Attributes:
+        method: "halo-bal", "rtn-w8a8", "gptq-w4a8", ...
+        codebooks: what the tile classes index.
+        fold: R, the rows of the reduction axis that one scale covers.
+        skipped: module -> why it is not quantized.
+    """
+
+    method: str
+    codebooks: tuple[Codebook, ...]
+    layers: tuple[QuantizedLinear, ...]
+    fold: int
+    skipped: Mapping[str, str]
+    provenance: Provenance
+
+    def effective_bits(self) -> EffectiveBits:
+        """Return the bits per weight over all quantized weights."""
+        weights = sum(layer.codes.size for layer in self.layers)
+        used = sorted({int(k) for layer in self.layers for k in np.unique(layer.tiles.classes)})
+        class_bits = math.ceil(math.log2(len(used))) if len(used) > 1 else 0
+        tables = CODE_BITS * sum(len(self.codebooks[k].codes) for k in used)
+        tables += sum(layer.tiles.classes.size for layer in self.layers) * class_bits
+        index = sum(index_bits(layer, self.codebooks) for layer in self.layers)
+        scales = sum(layer.scales.size for layer in self.layers) * SCALE_BITS
+        sparse = sum(sparse_bits(layer) for layer in self.layers)
+        return EffectiveBits(index / weights, scales / weights, tables / weights, sparse / weights)
+
+
+def index_bits(layer: QuantizedLinear, codebooks: tuple[Codebook, ...]) -> float:
+    """Return the bits of all indices of a layer; an edge tile counts the weights it has."""
+    bits = np.array([codebook.index_bits for codebook in codebooks])[layer.tiles.classes]
+    return float((bits * layer.tiles.sizes(*layer.codes.shape)).sum())
+
+
+def sparse_bits(layer: QuantizedLinear) -> int:
+    """Return the bits of the sparse part: n x (8 + column bits), row pointers and row scales; 0 where it is empty."""
+    n, (out_features, in_features) = len(layer.sparse_values), layer.codes.shape
+    if n == 0:
+        return 0
+    column_bits = max(1, math.ceil(math.log2(in_features)))
+    pointer_bits = SHORT_POINTER_BITS if n < 2**SHORT_POINTER_BITS else LONG_POINTER_BITS
+    return n * (CODE_BITS + column_bits) + int((out_features + 1) * pointer_bits + out_features * SCALE_BITS)
+
+
+def spread_scales(scales: np.ndarray, in_features: int, fold: int) -> np.ndarray:
+    """Return the scale of every weight, float32 `[out, in]`; `scales` is `[out, ceil(in / fold)]` or `[out, 1]`."""
+    wide = scales.astype(np.float32)
+    return np.repeat(wide, in_features if wide.shape[1] == 1 else fold, axis=1)[:, :in_features]
+
+
+def dequantize(layer: QuantizedLinear, fold: int) -> np.ndarray:
+    """Return what a layer stands for: codes x fold scales + sparse values x row scales, float32 `[out, in]`."""
+    weight: np.ndarray = layer.codes.astype(np.float32) * spread_scales(layer.scales, layer.codes.shape[1], fold)
+    values = layer.sparse_values.astype(np.float32) * layer.sparse_scales.astype(np.float32)[layer.sparse_rows]
+    weight[layer.sparse_rows, layer.sparse_cols] += values
+    return weight
