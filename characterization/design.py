@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,10 +16,10 @@ WeightMode = Literal["stationary", "streaming"]
 # Every key of design.toml with the type of its value.
 KEYS: dict[str, type] = {
     "name": str, "top": str, "sources": list, "reference": str, "weight_mode": str, "latency": int,
-    "result_registers": list, "parameters": dict, "roles": dict, "widths": dict, "hold": dict, "lanes": list,
-    "neighbours": dict,
+    "accumulator_latency": int, "result_registers": list, "parameters": dict, "roles": dict, "widths": dict,
+    "hold": dict, "lanes": list, "neighbours": dict,
 }
-OPTIONAL: dict[str, Any] = {"parameters": {}, "hold": {}, "neighbours": {}}
+OPTIONAL: dict[str, Any] = {"parameters": {}, "hold": {}, "neighbours": {}, "accumulator_latency": 0}
 ROLES = {"clock", "reset", "weight", "activation", "accumulator_in", "result"}
 OPTIONAL_ROLES = {"reset"}
 TYPE_NAMES = {str: "a string", list: "a list", int: "an integer", dict: "a table"}
@@ -47,6 +47,7 @@ class MacDesign:
         name, top, folder, sources, parameters: what to synthesize.
         weight_mode: `stationary` (constant while activations stream) or `streaming`.
         latency: clock edges from operands at the ports to the result at the output port.
+        accumulator_latency: the same from `accumulator_in`; it equals `latency` where design.toml does not say.
         clock: clock port. reset: reset port ('' for none), active high.
         hold: control port or register bus -> the value it holds in compute mode.
         roles: role -> port, for `weight`, `activation`, `accumulator_in`, `result`.
@@ -76,6 +77,7 @@ class MacDesign:
     accumulator_bits: int = 24
     widths: Mapping[str, int] = field(default_factory=dict)
     result_registers: tuple[str, ...] = ()
+    accumulator_latency: int = 1
 
     def nets_of(self, bus: str) -> tuple[str, ...]:
         """Return the nets of a bus expression, lowest bit first: `q`, `q[3]` or `q[15:8]`."""
@@ -177,6 +179,10 @@ def content_problems(table: Mapping[str, Any], folder: Path) -> list[str]:
         problems.append(f"weight_mode = {table['weight_mode']!r} must be one of {', '.join(get_args(WeightMode))}")
     if table["latency"] < 1:
         problems.append(f"latency = {table['latency']} must be at least 1")
+    if not 0 <= table["accumulator_latency"] <= max(table["latency"], 0):
+        problems.append(
+            f"accumulator_latency = {table['accumulator_latency']} must lie in 1..{table['latency']}, the latency"
+        )
     problems += [f"unknown role {role!r}; roles are {', '.join(sorted(ROLES))}" for role in sorted(set(roles) - ROLES)]
     problems += [f"role {role!r} is missing" for role in sorted(ROLES - OPTIONAL_ROLES - set(roles))]
     problems += [
@@ -257,26 +263,24 @@ def build(table: Mapping[str, Any], folder: Path) -> MacDesign:
         neighbours=dict(table["neighbours"]), reference=folder / table["reference"],
         accumulator_bits=table["widths"][roles["result"]], widths=dict(table["widths"]),
         result_registers=tuple(table["result_registers"]),
+        accumulator_latency=table["accumulator_latency"] or table["latency"],
     )
 
 
-def check_ports(design: MacDesign, ports: Mapping[str, tuple[str, int]], nets: Iterable[str]) -> None:
-    """Check a description against the elaborated module: `ports` gives direction and width, `nets` all net names.
+def check_ports(design: MacDesign, ports: Mapping[str, tuple[str, int]], registers: Mapping[str, int]) -> None:
+    """Check a description against the elaborated module: direction and width of ports, width of registers.
 
     Raises:
-        DesignError: ports that do not exist, are not described, or have another width or direction; registers that
-            the netlist does not have. All are listed.
+        DesignError: names that do not exist, ports that are not described, other widths or directions; all listed.
     """
-    problems = []
-    known = ", ".join(f"{name}[{width}]" for name, (_, width) in ports.items())
-    problems += [f"port {name} of the Verilog is not under [widths]" for name in ports if name not in design.widths]
-    for name, (_, width) in ports.items():
-        if name in design.widths and design.widths[name] != width:
-            problems.append(f"widths.{name} = {design.widths[name]}, the elaborated module has {width} bits")
-    have = set(nets)
-    for name in design.widths:
-        if name not in ports and not have.issuperset(design.nets_of(name)):
-            problems.append(f"widths.{name}: neither a port nor a register of the netlist; ports are {known}")
+    actual = dict(registers) | {name: width for name, (_, width) in ports.items()}
+    problems = [f"port {name} of the Verilog is not under [widths]" for name in ports if name not in design.widths]
+    for name, width in design.widths.items():
+        if name not in actual:
+            known = ", ".join(f"{found}[{bits}]" for found, bits in actual.items())
+            problems.append(f"widths.{name}: neither a port nor a register; the elaborated module has {known}")
+        elif actual[name] != width:
+            problems.append(f"widths.{name} = {width}, the elaborated module has {actual[name]} bits")
     problems += direction_problems(design, ports)
     if problems:
         raise DesignError(f"{design.folder / 'design.toml'}: top {design.top}: {'; '.join(problems)}.")

@@ -6,8 +6,9 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from characterization.artifact import atomic_path, write_text
@@ -25,18 +26,22 @@ ABC_SCRIPT = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run: `goal` is `netlist` or `ports`. Paths are absolute; `log` is appended to."""
+    """What to run: `goal` is `netlist` or `ports`. Paths are absolute; `log` is appended to.
+
+    `registers` are the names that must survive as names of nets.
+    """
 
     goal: str
     sources: tuple[str, ...]
     top: str
-    parameters: dict[str, int]
-    liberty: tuple[str, ...]
-    dont_use: tuple[str, ...]
-    abc_script: str
-    cache: str
-    log: str
-    output: str
+    parameters: dict[str, int] = field(default_factory=dict)
+    registers: tuple[str, ...] = ()
+    liberty: tuple[str, ...] = ()
+    dont_use: tuple[str, ...] = ()
+    abc_script: str = ""
+    cache: str = ""
+    log: str = ""
+    output: str = ""
 
     def to_json(self) -> str:
         """Return the request as JSON."""
@@ -74,26 +79,38 @@ def synthesize(
         SynthesisError: Yosys rejected the sources or cannot map them.
         DesignError: `design.toml` does not fit the elaborated module.
     """
-    libraries = tuple(str(unpacked(path, work / "liberty")) for path in liberty)
-    text = run_yosys("netlist", design.sources, design.top, design.parameters, work, libraries, dont_use)
-    netlist = Netlist.from_text(text)
-    ports = {port.name: (port.direction, port.width) for port in netlist.ports}
-    nets = {net for cell in netlist.cells for net in cell.pins.values()}
-    check_ports(design, ports, nets)
+    listing = list_module(design.sources, design.top, work, design.parameters)
+    ports = {name: (direction, width) for name, direction, width, _ in listing.ports}
+    registers = {name: width for name, width, _ in listing.registers}
+    check_ports(design, ports, registers)
+    request = Request(
+        goal="netlist", sources=absolute(design.sources), top=design.top, parameters=dict(design.parameters),
+        registers=tuple(sorted(set(design.widths) - set(ports))), dont_use=dont_use, abc_script=ABC_SCRIPT,
+        liberty=tuple(str(unpacked(path, work / "liberty")) for path in liberty),
+    )
+    netlist = Netlist.from_text(run_yosys(request, work))
     check_driven(netlist)
     return netlist
 
 
-def list_module(sources: tuple[Path, ...], top: str, work: Path) -> ModuleListing:
+def list_module(
+    sources: tuple[Path, ...], top: str, work: Path, parameters: Mapping[str, int] | None = None
+) -> ModuleListing:
     """Return ports, parameters and registers of `top` ('' for the module that no other instantiates).
 
     Raises:
         SynthesisError: Yosys rejected the sources.
     """
-    found = json.loads(run_yosys("ports", sources, top, {}, work, (), ()))
+    request = Request(goal="ports", sources=absolute(sources), top=top, parameters=dict(parameters or {}))
+    found = json.loads(run_yosys(request, work))
     ports = tuple((name, direction, width, signed) for name, direction, width, signed in found["ports"])
     registers = tuple((name, width, signed) for name, width, signed in found["registers"])
     return ModuleListing(found["top"], ports, found["parameters"], registers)
+
+
+def absolute(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return absolute paths as text."""
+    return tuple(str(path.resolve()) for path in paths)
 
 
 def unpacked(path: Path, folder: Path) -> Path:
@@ -109,22 +126,14 @@ def unpacked(path: Path, folder: Path) -> Path:
     plain = folder / path.stem
     try:
         data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise SynthesisError(f"{path}: damaged gzip file ({error}); fetch it again.") from error
     with atomic_path(plain) as partial:
         partial.write_bytes(data)
     return plain.resolve()
 
 
-def run_yosys(
-    goal: str,
-    sources: tuple[Path, ...],
-    top: str,
-    parameters: Mapping[str, int],
-    work: Path,
-    liberty: tuple[str, ...],
-    dont_use: tuple[str, ...],
-) -> str:
+def run_yosys(request: Request, work: Path) -> str:
     """Return what one fresh Yosys process wrote; its log stays at `work/yosys.log`.
 
     Raises:
@@ -132,25 +141,20 @@ def run_yosys(
     """
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    log, output, request_path = work / "yosys.log", work / f"{goal}.out", work / "request.json"
+    log, output, request_path = work / "yosys.log", work / f"{request.goal}.out", work / "request.json"
     for stale in (log, output):
         stale.unlink(missing_ok=True)
-    request = Request(
-        goal=goal, sources=tuple(str(path.resolve()) for path in sources), top=top,
-        parameters=dict(parameters),
-        liberty=liberty, dont_use=dont_use, abc_script=ABC_SCRIPT, cache=str(work / "scl"), log=str(log),
-        output=str(output),
-    )
-    write_text(request_path, request.to_json())
+    placed = replace(request, log=str(log), output=str(output), cache=str(work / "scl"))
+    write_text(request_path, placed.to_json())
     command = [sys.executable, "-m", "characterization.yosys", str(request_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode or not output.is_file():
-        raise SynthesisError(f"{top or sources[0]}: {failure(log, done.stderr)} (log: {log})")
+        raise SynthesisError(f"{request.top or request.sources[0]}: {failure(log, done.stderr)} (log: {log})")
     return output.read_text(encoding="utf-8")
 
 
 def failure(log: Path, stderr: str) -> str:
-    """Return why Yosys stopped: its last `ERROR:` line, with the warnings that a failed check counts."""
+    """Return why Yosys stopped: its last `ERROR:` line, with the first warnings that a failed check counts."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     errors = [line for line in lines if "ERROR:" in line]
     if not errors:
@@ -158,7 +162,8 @@ def failure(log: Path, stderr: str) -> str:
         return f"Yosys ended without an error line: {last}"
     reason = errors[-1].strip()
     if "check -assert" in reason:
-        reason += " " + "; ".join(line.strip() for line in lines if line.startswith("Warning:"))
+        warnings = [line.strip() for line in lines if line.startswith("Warning:")]
+        reason += f" {'; '.join(warnings[:4])}"
     return reason
 
 

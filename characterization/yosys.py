@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ def read_sources(request: Request, run: Any) -> None:
     for source in request.sources:
         flags = "-sv" if source.endswith(".sv") else ""
         run(f'read_verilog {flags} -I"{Path(source).parent}" "{source}"')
-    # With no top given the module that nothing instantiates is taken.
-    run(f"hierarchy -check -top {request.top}" if request.top else "hierarchy -check -auto-top")
     for name, value in sorted(request.parameters.items()):
         run(f"chparam -set {name} {value} {request.top}")
+    # With no top given the module that nothing instantiates is taken.
+    run(f"hierarchy -check -top {request.top}" if request.top else "hierarchy -check -auto-top")
 
 
 def synthesize(request: Request, run: Any) -> None:
@@ -40,6 +41,8 @@ def synthesize(request: Request, run: Any) -> None:
     run("opt_expr")
     run("opt_clean")
     run("check -assert")
+    for register in request.registers:
+        run(f"setattr -set keep 1 w:{register}")
     run("setundef -zero")
     run(f"synth -top {request.top} -noabc")
     run(f"dfflibmap {library}")
@@ -57,7 +60,7 @@ def synthesize(request: Request, run: Any) -> None:
 class Names:
     """Net names: bits joined by `assign` share one name; ports win over registers, registers over the rest."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, registers: Collection[str]) -> None:
         """Join the aliases of a flat module and choose a name for each class."""
         self.parent: dict[Any, Any] = {}
         for left, right in module.connections():
@@ -66,7 +69,7 @@ class Names:
         best: dict[Any, tuple[Any, ...]] = {}
         for wire in module.wires_.values():
             name = wire.name.str()[1:]
-            rank = 0 if wire.port_input else 1 if wire.port_output else 3 if is_enumerated(name) else 2
+            rank = rank_of(wire, name, registers)
             for index in range(wire.width):
                 root = self.find((name, index))
                 label = f"{name}[{index}]" if wire.width > 1 else name
@@ -85,9 +88,12 @@ class Names:
         return root if isinstance(root, str) else self.label[root]
 
 
-def is_enumerated(name: str) -> bool:
-    """Tell whether a name is one that `rename` made up."""
-    return name[:1] == "n" and name[1:].isdigit()
+def rank_of(wire: Any, name: str, registers: Collection[str]) -> int:
+    """Return the order of preference among the names of one net; names that `rename` made up come last."""
+    if wire.port_input or wire.port_output:
+        return 0 if wire.port_input else 1
+    enumerated = name[:1] == "n" and name[1:].isdigit()
+    return 2 if name in registers else 4 if enumerated else 3
 
 
 def bit_of(bit: Any) -> Any:
@@ -97,9 +103,9 @@ def bit_of(bit: Any) -> Any:
     return STATES.get(str(bit.data).rsplit(".", 1)[-1], CONST0)
 
 
-def extract(module: Any) -> Netlist:
+def extract(module: Any, registers: Collection[str]) -> Netlist:
     """Return the mapped module as plain data, before Yosys can move its objects."""
-    names = Names(module)
+    names = Names(module, registers)
     cells: list[Cell] = []
     outputs: dict[str, tuple[str, ...]] = {}
     for cell in module.cells_.values():
@@ -160,10 +166,11 @@ def run_request(request: Request) -> str:
 
     read_sources(request, run)
     if request.goal == "ports":
-        run("proc; opt_clean")
+        for command in ("proc", "flatten", "opt_clean"):
+            run(command)
         return json.dumps(list_module(design.top_module()))
     synthesize(request, run)
-    netlist = extract(design.top_module())
+    netlist = extract(design.top_module(), request.registers)
     known = {module.name.str()[1:] for module in design.modules_.values()} - {netlist.top}
     if missing := unmapped(netlist, known):
         run(f"log ERROR: no cell of the library implements {', '.join(missing)}")
