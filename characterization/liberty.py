@@ -15,7 +15,7 @@ from typing import Literal
 from characterization.boolean import Function, parse_function
 from characterization.errors import LibertyError
 from characterization.liberty_syntax import Group, parse_liberty
-from characterization.liberty_tables import Edges, TableReader, read_units
+from characterization.liberty_tables import Edges, TableReader, operating_conditions
 
 Direction = Literal["input", "output", "inout", "internal"]
 # Arc types that timing reads; pulse widths, recovery, three-state, and asynchronous set and clear are left out.
@@ -164,25 +164,6 @@ def read_liberty(paths: tuple[Path, ...]) -> CellLibrary:
         raise LibertyError(f"{paths[0]}: has no cells.")
     voltage_v, temp_c = operating_conditions(libraries[0])
     return CellLibrary(libraries[0].name, tuple(paths), MappingProxyType(cells), voltage_v, temp_c)
-
-
-def operating_conditions(library: Group) -> tuple[float, float]:
-    """Return V and degrees Celsius of the default operating conditions, else the nominal ones.
-
-    Raises:
-        LibertyError: neither is in the file.
-    """
-    wanted = library.text("default_operating_conditions")
-    named = [group for group in library.of_kind("operating_conditions") if group.name == wanted]
-    found = []
-    for name in ("voltage", "temperature"):
-        value = named[0].number(name) if named else None
-        value = library.number("nom_" + name) if value is None else value
-        if value is None:
-            raise LibertyError(f"{library.where}: library {library.name} states neither operating conditions nor "
-                               f"nom_{name}; add nom_{name} to it.")
-        found.append(value)
-    return found[0] * read_units(library).volt, found[1]
 
 
 class CellReader:

@@ -67,6 +67,25 @@ def read_units(library: Group) -> Units:
     )
 
 
+def operating_conditions(library: Group) -> tuple[float, float]:
+    """Return V and degrees Celsius of the default operating conditions, else the nominal ones.
+
+    Raises:
+        LibertyError: neither is in the file.
+    """
+    wanted = library.text("default_operating_conditions")
+    named = [group for group in library.of_kind("operating_conditions") if group.name == wanted]
+    found = []
+    for name in ("voltage", "temperature"):
+        value = named[0].number(name) if named else None
+        value = library.number("nom_" + name) if value is None else value
+        if value is None:
+            raise LibertyError(f"{library.where}: library {library.name} states neither operating conditions nor "
+                               f"nom_{name}; add nom_{name} to it.")
+        found.append(value)
+    return found[0] * read_units(library).volt, found[1]
+
+
 def scale_of(library: Group, attribute: str, text: str, unit: str) -> float:
     """Return a unit such as `10ps` as a factor to the SI unit (`s`)."""
     found = re.fullmatch(rf"\s*([\d.eE+-]*?)\s*([munpf]?){unit}\s*", text, re.IGNORECASE)
