@@ -1,0 +1,201 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from characterization.errors import ArtifactError
+from halo.dvfs import DvfsConfig, check_plan, pack_loads, plan_dvfs
+from halo.errors import PlanError
+from halo.operating_point import PointConfig, operating_point
+from halo.plan import all_zero, load_plan, plan_to_json, save_plan
+from tests.halo.synthetic import (
+    LLAMA,
+    codebooks_of,
+    llama_shapes,
+    synthetic_layer,
+    synthetic_model,
+    synthetic_profile,
+)
+
+POINTS = PointConfig()
+PROFILE = synthetic_profile()
+BOOKS = codebooks_of(PROFILE, "w4-shifted", "w3-shifted")
+
+
+def make_plan(profile=PROFILE, config=None, points=POINTS, books=None, **layer):
+    model = synthetic_model(llama_shapes(), books or BOOKS, **layer)
+    return plan_dvfs(model, profile, points, config or DvfsConfig()), model
+
+
+def test_every_weight_is_in_exactly_one_segment_of_its_layer():
+    plan, model = make_plan(tile_in=32, tile_out=64)
+    for layer in model.layers:
+        own = [s for s in plan.segments if s.layer == layer.name]
+        counts = np.bincount(layer.codes.reshape(-1).astype(int) + 128, minlength=256)
+        assert np.array_equal(np.sum([s.code_counts for s in own], axis=0), counts)
+        assert sum(s.n_values for s in own) == layer.codes.size
+        assert sum(s.n_tiles for s in own) == layer.tiles.classes.size
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([16, 32, 64]), st.sampled_from([16, 32, 64]),
+       st.integers(0, 99))
+def test_loads_are_as_many_as_the_array_needs_and_none_is_clocked_too_fast(n_out, n_in, tile_in, tile_out, seed):
+    config = DvfsConfig(array_rows=64, array_cols=64)
+    layer = synthetic_layer("a", n_out, n_in, BOOKS, seed=seed, fold=64, tile_in=tile_in, tile_out=tile_out)
+    model = synthetic_model({}, BOOKS, fold=64)
+    plan = plan_dvfs(replace(model, layers=(layer,)), PROFILE, POINTS, config)
+    assert plan.n_loads() == -(-n_out // 64) * -(-n_in // 64)
+    for segment in plan.segments:
+        used = np.flatnonzero(segment.code_counts) - 128
+        assert operating_point(PROFILE, used, POINTS).period_ps <= segment.period_ps
+    check_plan(plan, PROFILE)
+
+
+def test_column_blocks_of_a_fold_are_packed_so_that_slow_tiles_share_loads():
+    # Eight column blocks, every other one slow; four go into a load: one slow load, one fast.
+    classes = np.array([[0], [1]] * 4)
+    layer = synthetic_layer("a", 8 * 32, 128, BOOKS, tile_out=32, classes=classes)
+    packed = pack_loads(layer, np.array([3.0, 2.0]), DvfsConfig())
+    assert sorted(packed[:, 0].tolist()) == [0, 0, 0, 0, 1, 1, 1, 1]
+    plan = plan_dvfs(replace(synthetic_model({}, BOOKS), layers=(layer,)), PROFILE, POINTS, DvfsConfig())
+    assert {s.codebook: s.n_loads for s in plan.segments} == {"w4-shifted": 1, "w3-shifted": 1}
+
+
+def test_a_load_takes_the_slowest_class_among_the_tiles_of_its_rows():
+    # One slow tile of four row blocks makes its whole load slow.
+    layer = synthetic_layer("a", 128, 128, BOOKS, tile_in=32, classes=np.array([[1, 0, 1, 1]]))
+    plan = plan_dvfs(replace(synthetic_model({}, BOOKS), layers=(layer,)), PROFILE, POINTS, DvfsConfig())
+    assert [(s.codebook, s.n_loads) for s in plan.segments] == [("w4-shifted", 1)]
+
+
+def test_the_clock_changes_once_per_dependent_stage():
+    plan, _ = make_plan(tile_in=128, tile_out=64)
+    stages = {s.stage for s in plan.segments if len({t.codebook for t in plan.segments if t.stage == s.stage}) == 2}
+    assert len(stages) == 4 * LLAMA["num_hidden_layers"]
+    assert plan.n_switches == len(stages)
+    assert len(plan.switches_of("all")) > plan.n_switches
+
+
+def test_a_plan_of_one_class_never_changes_the_clock():
+    plan, _ = make_plan(books=codebooks_of(PROFILE, "all"))
+    assert (plan.n_switches, len(plan.switches_of("all")), plan.switch_energy_fj) == (0, 0, 0.0)
+
+
+def test_segments_of_matrices_that_share_an_input_are_grouped_by_class():
+    plan, _ = make_plan(tile_out=64)
+    stage = [s for s in plan.segments if s.stage == "model.layers.0.self_attn.k_proj+q_proj+v_proj"]
+    order = [s.codebook for s in stage]
+    assert sum(a != b for a, b in pairwise(order)) == 1
+    assert {s.layer.rsplit(".", 1)[1] for s in stage} == {"q_proj", "k_proj", "v_proj"}
+
+
+def test_a_saved_plan_is_read_back_equal(tmp_path):
+    plan, _ = make_plan(n_sparse=20)
+    path = tmp_path / "plan.json"
+    save_plan(plan, path)
+    assert plan_to_json(load_plan(path)) == plan_to_json(plan)
+    assert '"schema": 1' in path.read_text()
+
+
+def test_planning_twice_gives_equal_bytes():
+    assert plan_to_json(make_plan()[0]) == plan_to_json(make_plan()[0])
+
+
+def test_a_plan_that_cannot_be_read_says_how_to_make_it_again(tmp_path):
+    path = tmp_path / "plan.json"
+    with pytest.raises(PlanError, match="no such plan; make one with `halo plan"):
+        load_plan(path)
+    path.write_text('{"schema": 1, "classes"')
+    with pytest.raises(PlanError, match="not a readable plan"):
+        load_plan(path)
+    path.write_text('{"schema": 7}')
+    with pytest.raises(PlanError, match="plan schema 7, this program reads 1"):
+        load_plan(path)
+
+
+def test_a_class_clocked_too_fast_is_refused():
+    plan, _ = make_plan()
+    hot = replace(plan.classes[0], period_ps=plan.classes[0].period_ps - 1)
+    with pytest.raises(PlanError, match=r"class w4-shifted is clocked at [\d.]+ ps and 1.8 V, its values need"):
+        check_plan(replace(plan, classes=(hot, *plan.classes[1:])), PROFILE)
+
+
+def test_a_segment_clocked_too_fast_is_refused():
+    plan, _ = make_plan()
+    hot = tuple(replace(s, period_ps=s.period_ps - 1) for s in plan.segments)
+    with pytest.raises(PlanError, match=r"segment w\d-shifted is clocked at"):
+        check_plan(replace(plan, segments=hot), PROFILE)
+
+
+def test_a_value_outside_every_class_that_fast_is_refused():
+    plan, _ = make_plan()
+    counts = list(plan.segments[0].code_counts)
+    counts[127 + 128] = 1
+    bad = replace(plan.segments[0], code_counts=tuple(counts))
+    with pytest.raises(PlanError, match="value 127 is in no class as fast as"):
+        check_plan(replace(plan, segments=(bad, *plan.segments[1:])), PROFILE)
+
+
+def test_a_slower_profile_refutes_the_plan_and_another_one_is_noticed():
+    plan, _ = make_plan()
+    check_plan(plan, PROFILE)
+    with pytest.raises(PlanError, match=r"segment .* is clocked at .* made from another profile"):
+        check_plan(plan, synthetic_profile(delay_ps=PROFILE.topological_ps[0] * 1.01))
+
+
+def test_streaming_weights_get_no_faster_clock_from_a_codebook():
+    streaming = synthetic_profile(weight_mode="streaming")
+    plan, _ = make_plan(profile=streaming)
+    assert {c.period_ps for c in plan.classes} == {plan.all_values.period_ps}
+    assert plan.n_switches == 0
+
+
+def test_one_corner_plans_frequency_only_and_says_so():
+    assert make_plan()[0].frequency_only == "frequency only: one corner"
+    two = synthetic_profile(corners=("high", "low"))
+    assert make_plan(two, points=PointConfig(corner="low"))[0].frequency_only == "frequency only: corner low of 2"
+    with pytest.raises(ArtifactError, match="no corner None in this profile"):
+        make_plan(two)
+
+
+def test_the_cap_of_what_is_not_the_mac_is_stated():
+    plan, _ = make_plan(points=PointConfig(cap_ghz=0.3))
+    assert {c.period_ps for c in plan.classes} == {1000 / 0.3, plan.all_values.period_ps}
+    assert any("clock held by the cap" in line for line in plan.assumptions)
+
+
+def test_geometry_that_does_not_fit_the_array_is_refused_with_its_figures():
+    with pytest.raises(PlanError, match=r"tiles of 128 x 128 \(in x out\) do not divide an array of 64 x 64"):
+        make_plan(config=DvfsConfig(array_rows=64, array_cols=64))
+    with pytest.raises(PlanError, match="4 scales per output, but an array of 128 rows cuts 256 inputs into 2 folds"):
+        make_plan(fold=64, tile_in=64)
+    bad = synthetic_layer("a", 256, 256, BOOKS, classes=np.zeros((2, 2)))
+    bad = replace(bad, tiles=replace(bad.tiles, classes=np.zeros((1, 2), np.int8)))
+    with pytest.raises(PlanError, match=r"its tile map is \[1, 2\], its 256 x 256 codes need \[2, 2\]"):
+        plan_dvfs(replace(synthetic_model({}, BOOKS), layers=(bad,)), PROFILE, POINTS, DvfsConfig())
+
+
+def test_codebook_names_must_be_unique_and_all_means_all():
+    with pytest.raises(PlanError, match="two codebooks share a name"):
+        make_plan(books=(BOOKS[0], replace(BOOKS[1], name=BOOKS[0].name)))
+    with pytest.raises(PlanError, match="a codebook named 'all' has 16 values; rename it"):
+        make_plan(books=(replace(BOOKS[0], name="all"),))
+
+
+def test_an_all_zero_plan_keeps_every_clock_and_load():
+    plan, _ = make_plan()
+    zero = all_zero(plan)
+    assert [(s.n_loads, s.period_ps, s.n_values) for s in zero.segments] == [
+        (s.n_loads, s.period_ps, s.n_values) for s in plan.segments]
+    assert all(s.code_counts[128] == s.n_values for s in zero.segments)
+
+
+def test_planning_reports_each_layer_done():
+    seen = []
+    model = synthetic_model(llama_shapes(), BOOKS)
+    plan_dvfs(model, PROFILE, POINTS, DvfsConfig(), lambda done, total: seen.append((done, total)))
+    assert seen == [(i + 1, 14) for i in range(14)]
