@@ -56,7 +56,7 @@ class QuantizedLinear:
     @property
     def per_channel(self) -> bool:
         """Whether integer sums of all folds are added before scaling, with one scale per output."""
-        return self.scales.shape[1] == 1
+        return bool(self.scales.shape[1] == 1)
 
 
 @dataclass(frozen=True, slots=True)

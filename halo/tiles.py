@@ -23,7 +23,8 @@ class TileConfig:
         array_cols: C, outputs in the array at once.
         variant: "perf-opt" is the fast end of the front, "acc-opt" the accurate end, "bal" its knee.
         score: what a tile's error is weighted with.
-        perf_time_share: "perf-opt" takes the least loss within this share above the shortest time.
+        perf_time_share: "perf-opt" takes the least loss within this share of the way from the shortest time to the
+            longest.
         acc_loss_share: "acc-opt" takes the shortest time within this share above the least loss.
     """
 
@@ -33,7 +34,7 @@ class TileConfig:
     array_cols: int = 128
     variant: Variant = "bal"
     score: Score = "hessian"
-    perf_time_share: float = 0.005
+    perf_time_share: float = 0.02
     acc_loss_share: float = 0.05
 
     def __post_init__(self) -> None:

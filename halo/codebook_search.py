@@ -1,0 +1,205 @@
+"""The codebook search: which values a clock class may use, from measured delays and from what the loss asks for.
+
+Every period is a question: among the values that meet it, which at most K represent the model's weights best? The
+answers form a front of loss against period; a stated rule takes one point of it per class.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch import nn
+
+from characterization.profile import WEIGHTS, MacProfile
+from halo.codebook import Codebook, make_codebook
+from halo.errors import ConfigError
+from halo.model import list_linears
+from halo.operating_point import PointConfig, operating_point
+from halo.sensitivity import Sensitivity
+from halo.subset import Histogram, Subset, best_subset
+
+OUTLIER_SIGMAS = 3.0
+HISTOGRAM_REACH = 5.0
+HISTOGRAM_BINS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CodebookConfig:
+    """How many values each clock class may have, and which point of its front is taken.
+
+    Attributes:
+        fast_values, slow_values: the most values of the fast and of the slow class.
+        rule: "knee" takes the point of the front farthest below the line between its ends, in period and log loss;
+            "slack" takes the least loss within `slack` above the period of the literally fastest values.
+        slack: share of the period; 0 allows only what is as fast as the `values` fastest.
+        fold: rows of the reduction axis that share a scale.
+        periods: how many periods of the front are tried.
+        scales: how many common scales are tried for each.
+    """
+
+    fast_values: int = 9
+    slow_values: int = 16
+    rule: Literal["knee", "slack"] = "knee"
+    slack: float = 0.0
+    fold: int = 128
+    periods: int = 40
+    scales: int = 12
+
+    def __post_init__(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ConfigError: a class has fewer than two values, or the fast class more than the slow one.
+        """
+        if not 2 <= self.fast_values <= self.slow_values <= 256:
+            raise ConfigError(f"codebook: need 2 <= fast_values <= slow_values <= 256, not {self.fast_values} and "
+                              f"{self.slow_values}.")
+        if self.rule not in ("knee", "slack") or self.slack < 0:
+            raise ConfigError(f"codebook: rule {self.rule!r} with slack {self.slack}; use knee, or slack >= 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """The best codes within one period: a point that no other beats in both period and loss.
+
+    Attributes:
+        loss: sensitivity-weighted squared error as a share of the weights' sensitivity-weighted energy.
+    """
+
+    period_ps: float
+    loss: float
+    codes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSearch:
+    """One clock class: its codebook, the front it was taken from, and why that point."""
+
+    codebook: Codebook
+    front: tuple[FrontPoint, ...]
+    chosen: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodebookSearch:
+    """The result of a search: fast class first, slow class last."""
+
+    classes: tuple[ClassSearch, ...]
+
+    @property
+    def codebooks(self) -> tuple[Codebook, ...]:
+        """The codebooks, fast class first."""
+        return tuple(search.codebook for search in self.classes)
+
+
+def search_codebooks(
+    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
+    points: PointConfig | None = None,
+) -> CodebookSearch:
+    """Return the fast and the slow codebook for `model` on the MAC of `profile`."""
+    points = points or PointConfig()
+    histogram = weight_histogram(model, sensitivity, config.fold)
+    slow = search_class(histogram, profile, points, config, config.slow_values, math.inf)
+    limit_ps = slow.front[slow.chosen].period_ps
+    fast = search_class(histogram, profile, points, config, config.fast_values, limit_ps)
+    return CodebookSearch((fast, slow))
+
+
+def weight_histogram(model: nn.Module, sensitivity: Sensitivity, fold: int) -> Histogram:
+    """Return where the model's weights lie in units of their fold's spread, weighted with Fisher x spread^2."""
+    edges = np.linspace(-HISTOGRAM_REACH, HISTOGRAM_REACH, HISTOGRAM_BINS + 1)
+    mass, moment = np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS)
+    for name, linear in list_linears(model).linears.items():
+        weight = linear.weight.detach().double().cpu().numpy()
+        fisher = sensitivity.layers[name].read("fisher")
+        kept = np.abs(weight) <= OUTLIER_SIGMAS * weight.std()
+        for start in range(0, weight.shape[1], fold):
+            part, counted = weight[:, start : start + fold], kept[:, start : start + fold]
+            spread = np.sqrt((part**2 * counted).sum(1, keepdims=True) / np.maximum(counted.sum(1, keepdims=True), 1))
+            unit = np.divide(part, spread, out=np.zeros_like(part), where=spread > 0)
+            worth = fisher[:, start : start + fold] * spread**2 * counted
+            mass += np.histogram(unit, edges, weights=worth)[0]
+            moment += np.histogram(unit, edges, weights=worth * unit)[0]
+    centre = np.divide(moment, mass, out=(edges[1:] + edges[:-1]) / 2, where=mass > 0)
+    return Histogram(centre, mass)
+
+
+def search_class(
+    histogram: Histogram, profile: MacProfile, points: PointConfig, config: CodebookConfig, values: int, limit_ps: float
+) -> ClassSearch:
+    """Return the codebook of at most `values` codes within `limit_ps`, taken from its front by the rule of `config`."""
+    front = class_front(histogram, profile, points, config, values, limit_ps)
+    if config.rule == "slack":
+        fastest = operating_point(profile, profile.fastest(values, points.corner or None), points).period_ps
+        chosen = pick_within(front, fastest * (1 + config.slack))
+        why = f"least loss within {config.slack:.1%} of the {values} fastest values' {fastest:.0f} ps"
+    else:
+        chosen = pick_knee(front)
+        why = f"knee of log loss against period over {len(front)} points"
+    taken, slowest = front[chosen], period_of_all(profile, points)
+    gain = f"{slowest / taken.period_ps:.3f}x the clock of all values"
+    reason = f"{why}: {len(taken.codes)} values, {taken.period_ps:.0f} ps, {gain}, loss {taken.loss:.4f}"
+    codebook = make_codebook(f"fast{values}", taken.codes, profile, points.corner)
+    return ClassSearch(codebook, front, chosen, reason)
+
+
+def period_of_all(profile: MacProfile, points: PointConfig) -> float:
+    """Return the period that all 256 values need."""
+    return operating_point(profile, WEIGHTS, points).period_ps
+
+
+def class_front(
+    histogram: Histogram, profile: MacProfile, points: PointConfig, config: CodebookConfig, values: int, limit_ps: float
+) -> tuple[FrontPoint, ...]:
+    """Return the points of least loss, by increasing period; what is slower without losing less is left out."""
+    reaches = np.linspace(1.2, 4.4, config.scales)
+    delay_ps = profile.bound_ps(points.corner or None)
+    found: list[FrontPoint] = []
+    for limit in candidate_delays(profile, points, values, config.periods):
+        allowed = np.union1d(WEIGHTS[delay_ps <= limit], [0])
+        subset: Subset = best_subset(histogram, allowed, values, reaches)
+        period_ps = operating_point(profile, np.array(subset.codes), points).period_ps
+        found.append(FrontPoint(period_ps, subset.loss, subset.codes))
+    allowed_points = [point for point in found if point.period_ps <= limit_ps] or found[:1]
+    return undominated(allowed_points)
+
+
+def candidate_delays(profile: MacProfile, points: PointConfig, values: int, count: int) -> np.ndarray:
+    """Return at most `count` delays, from that of the `values` fastest values to that of all, float64 `[count]`.
+
+    All distinct delays where they are few enough, else evenly spaced ones among them, both ends kept.
+    """
+    delay_ps = profile.bound_ps(points.corner or None)
+    first = delay_ps[profile.fastest(values, points.corner or None) + 128].max()
+    distinct = np.unique(delay_ps[delay_ps >= first])
+    picks = np.unique(np.linspace(0, len(distinct) - 1, min(count, len(distinct))).round().astype(int))
+    return np.asarray(distinct[picks])
+
+
+def undominated(points: list[FrontPoint]) -> tuple[FrontPoint, ...]:
+    """Return the points by increasing period and falling loss."""
+    kept: list[FrontPoint] = []
+    for point in sorted(points, key=lambda p: (p.period_ps, p.loss)):
+        if not kept or point.loss < kept[-1].loss:
+            kept.append(point)
+    return tuple(kept)
+
+
+def pick_knee(front: tuple[FrontPoint, ...]) -> int:
+    """Return the position of the point farthest below the line between the ends, in period and log loss."""
+    period = np.array([point.period_ps for point in front])
+    loss = np.log(np.array([max(point.loss, 1e-12) for point in front]))
+    if len(front) < 3:
+        return 0
+    across = (period - period[0]) / (period[-1] - period[0])
+    down = (loss[0] - loss) / (loss[0] - loss[-1])
+    return int(np.argmax(down - across))
+
+
+def pick_within(front: tuple[FrontPoint, ...], period_ps: float) -> int:
+    """Return the position of the slowest point within `period_ps`; the first where none is."""
+    return max((i for i, point in enumerate(front) if point.period_ps <= period_ps * (1 + 1e-9)), default=0)

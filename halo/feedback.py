@@ -1,0 +1,151 @@
+"""Error feedback in GPTQ order, and coordinate descent, on any codebooks: rows in parallel, columns one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from halo.layer_task import LayerTask, SparsePart
+from halo.rounding import nearest
+
+BLOCK = 128
+LARGEST_VALUE = 127
+DAMPING_STEPS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """How an error in one column is paid for in later ones.
+
+    Attributes:
+        upper: U of H^-1 = U^T U with columns in `order`, float32 `[in, in]`.
+        order: the order in which columns are rounded, int64 `[in]`.
+        fallback: '' or the damping that was needed instead.
+    """
+
+    upper: torch.Tensor
+    order: torch.Tensor
+    fallback: str
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Rounds one column of all rows: each row with its own tile's codebook and its own scale.
+
+    Attributes:
+        scales: float32 `[out, in]`.
+        classes: int64 `[out, in]`.
+        codes: position -> codes `[K]`.
+        used: the positions that occur in each column.
+    """
+
+    scales: torch.Tensor
+    classes: torch.Tensor
+    codes: tuple[torch.Tensor, ...]
+    used: tuple[tuple[int, ...], ...]
+
+    def round(self, column: int, values: torch.Tensor) -> torch.Tensor:
+        """Return the nearest codes of `values` `[out]` in column `column`."""
+        unit = values / self.scales[:, column]
+        first, *others = self.used[column]
+        rounded = nearest(unit, self.codes[first])
+        for position in others:
+            rounded = torch.where(self.classes[:, column] == position, nearest(unit, self.codes[position]), rounded)
+        return rounded
+
+
+def make_levels(task: LayerTask, scales: torch.Tensor) -> Levels:
+    """Return the levels of `task` for scales of every weight `[out, in]`."""
+    codes = tuple(task.codes_of(position) for position in range(len(task.codebooks)))
+    per_tile = [tuple(sorted({int(k) for k in column})) for column in task.tiles.classes.T]
+    used = tuple(per_tile[column // task.tiles.tile_in] for column in range(scales.shape[1]))
+    return Levels(scales, task.classes, codes, used)
+
+
+def factorize(hessian: torch.Tensor, order: torch.Tensor, damping: float) -> Factor:
+    """Return the factor of the damped Hessian; damping grows tenfold while the matrix is not positive definite.
+
+    A column that no calibration token reaches gets a diagonal of 1. With all damping used up, errors are not fed back.
+    """
+    ordered = hessian[order][:, order].double()
+    mean = float(ordered.diagonal().mean()) or 1.0
+    dead = ordered.diagonal() == 0
+    for step in range(DAMPING_STEPS):
+        share = damping * 10**step
+        damped = ordered + torch.diag(torch.full_like(ordered.diagonal(), share * mean)) + torch.diag(dead.double())
+        lower, failed = torch.linalg.cholesky_ex(damped)
+        if int(failed) == 0:
+            upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+        if int(failed) == 0 and bool(torch.isfinite(upper).all()):
+            return Factor(upper.float(), order, f"damping {share:g}" if step else "")
+    eye = torch.eye(len(order), device=hessian.device)
+    return Factor(eye, order, "Hessian not positive definite: no error feedback")
+
+
+def natural_order(hessian: torch.Tensor) -> torch.Tensor:
+    """Return columns from the first to the last."""
+    return torch.arange(len(hessian), device=hessian.device)
+
+
+def activation_order(hessian: torch.Tensor) -> torch.Tensor:
+    """Return columns by falling input energy; equal ones from the first to the last."""
+    return torch.argsort(hessian.diagonal(), descending=True, stable=True)
+
+
+def feed_back(
+    weight: torch.Tensor, factor: Factor, levels: Levels, sparse: SparsePart
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return codes and sparse values, both float32 `[out, in]`, rounding columns in order and passing errors on.
+
+    Args:
+        weight: `[out, in]`, left as it is.
+        factor: the order, and how errors are passed on.
+        levels: rounds a column.
+        sparse: where the dense code is 0 and the weight is an int8 value x its row's scale.
+    """
+    rest = weight[:, factor.order].clone()
+    codes, values = torch.zeros_like(weight), torch.zeros_like(weight)
+    row_scales = torch.where(sparse.scales > 0, sparse.scales, torch.ones_like(sparse.scales))
+    columns = factor.order.tolist()
+    for start in range(0, len(columns), BLOCK):
+        stop = min(start + BLOCK, len(columns))
+        errors = torch.zeros_like(rest[:, start:stop])
+        for at in range(start, stop):
+            column, wanted = columns[at], rest[:, at]
+            kept = sparse.mask[:, column]
+            codes[:, column] = torch.where(kept, 0.0, levels.round(column, wanted))
+            integers = torch.round(wanted / row_scales).clamp(-LARGEST_VALUE, LARGEST_VALUE)
+            values[:, column] = torch.where(kept, integers, 0.0)
+            got = codes[:, column] * levels.scales[:, column] + values[:, column] * sparse.scales
+            error = (wanted - got) / factor.upper[at, at]
+            rest[:, at + 1 : stop] -= error[:, None] * factor.upper[at, at + 1 : stop]
+            errors[:, at - start] = error
+        rest[:, stop:] -= errors @ factor.upper[start:stop, stop:]
+    return codes, values
+
+
+def descend(
+    weight: torch.Tensor, hessian: torch.Tensor, levels: Levels, codes: torch.Tensor, sparse: SparsePart
+) -> torch.Tensor:
+    """Return codes after one sweep of coordinate descent; a row's error tr(dW H dW^T) never rises.
+
+    Each column in turn takes the code that is best for the row while all others hold: the one nearest to the minimum
+    of a parabola. Sparse positions hold still, and so do columns that no token reaches.
+    """
+    hessian, codes = hessian.float(), codes.clone()
+    gradient = (weight - codes * levels.scales - sparse.values * sparse.scales[:, None]) @ hessian
+    live = (hessian.diagonal() > 0).tolist()
+    for start in range(0, weight.shape[1], BLOCK):
+        stop = min(start + BLOCK, weight.shape[1])
+        local = gradient[:, start:stop].clone()
+        moves = torch.zeros_like(local)
+        for column in filter(live.__getitem__, range(start, stop)):
+            at, scale = column - start, levels.scales[:, column]
+            best = levels.round(column, codes[:, column] * scale + local[:, at] / hessian[column, column])
+            best = torch.where(sparse.mask[:, column], 0.0, best)
+            moves[:, at] = (best - codes[:, column]) * scale
+            codes[:, column] = best
+            local -= moves[:, at, None] * hessian[column, start:stop]
+        gradient -= moves @ hessian[start:stop]
+    return codes

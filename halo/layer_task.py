@@ -1,0 +1,99 @@
+"""One layer to quantize, as every method gets it, and the result that every method gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from halo.codebook import Codebook
+from halo.errors import NumericsError
+from halo.layers import QuantizedLinear
+from halo.tiles import TileMap
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTask:
+    """What a method needs to know of one linear layer.
+
+    Attributes:
+        weight: float32 `[out, in]`.
+        bias: float32 `[out]` or None.
+        hessian: float64 `[in, in]`, sum of x x^T over calibration tokens.
+        fisher: float32 `[out, in]`, mean squared gradients.
+        tiles: each tile's position in `codebooks`.
+        fold: R, rows of the reduction axis that share a scale.
+    """
+
+    name: str
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    hessian: torch.Tensor
+    fisher: torch.Tensor
+    codebooks: tuple[Codebook, ...]
+    tiles: TileMap
+    fold: int
+
+    @property
+    def classes(self) -> torch.Tensor:
+        """The codebook position of every weight, int64 `[out, in]`."""
+        return torch.from_numpy(self.tiles.of_weights(*self.weight.shape)).long().to(self.weight.device)
+
+    def codes_of(self, position: int) -> torch.Tensor:
+        """Return the codes of one codebook, float32 `[K]`."""
+        return torch.tensor(self.codebooks[position].codes, dtype=torch.float32, device=self.weight.device)
+
+
+@dataclass(frozen=True, eq=False)
+class SparsePart:
+    """Weights kept apart in int8.
+
+    Attributes:
+        mask: bool `[out, in]`.
+        values: integers held as float32 `[out, in]`; 0 where `mask` is not set.
+        scales: float32 `[out]`, rounded to fp16.
+    """
+
+    mask: torch.Tensor
+    values: torch.Tensor
+    scales: torch.Tensor
+
+
+def no_sparse(weight: torch.Tensor) -> SparsePart:
+    """Return the empty sparse part of `weight`."""
+    nowhere = torch.zeros_like(weight, dtype=torch.bool)
+    return SparsePart(nowhere, torch.zeros_like(weight), torch.zeros_like(weight[:, 0]))
+
+
+def spread(scales: torch.Tensor, in_features: int, fold: int) -> torch.Tensor:
+    """Return the scale of every weight `[out, in]` from `[out, folds]`, or from `[out, 1]` for a whole row."""
+    width = in_features if scales.shape[1] == 1 else fold
+    return scales.repeat_interleave(width, dim=1)[:, :in_features]
+
+
+def relative_error(error: torch.Tensor, weight: torch.Tensor, hessian: torch.Tensor) -> float:
+    """Return tr(dW H dW^T) / tr(W H W^T), computed in float64."""
+    wide, whole = error.double(), weight.double()
+    energy = float(((whole @ hessian) * whole).sum())
+    return float(((wide @ hessian) * wide).sum()) / energy if energy > 0 else 0.0
+
+
+def finish(
+    task: LayerTask, codes: torch.Tensor, scales: torch.Tensor, sparse: SparsePart, fallback: str
+) -> QuantizedLinear:
+    """Return the quantized layer of `task` from codes `[out, in]`, scales `[out, folds]` and the sparse part.
+
+    Raises:
+        NumericsError: the result is not finite.
+    """
+    approximate = codes * spread(scales, codes.shape[1], task.fold) + sparse.values * sparse.scales[:, None]
+    loss = relative_error(task.weight - approximate, task.weight, task.hessian)
+    if not np.isfinite(loss):
+        raise NumericsError(f"{task.name}: the quantized layer is not finite; check its weights and inputs.")
+    rows, cols = (index.to(torch.int32).cpu().numpy() for index in torch.nonzero(sparse.mask, as_tuple=True))
+    return QuantizedLinear(
+        task.name, codes.to(torch.int8).cpu().numpy(), scales.half().cpu().numpy(), task.tiles, rows, cols,
+        sparse.values[sparse.mask].to(torch.int8).cpu().numpy(), sparse.scales.half().cpu().numpy(),
+        None if task.bias is None else task.bias.float().cpu().numpy(), loss, fallback,
+    )

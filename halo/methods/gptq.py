@@ -1,0 +1,43 @@
+"""GPTQ (Frantar et al., ICLR 2023): error feedback on a grid clipped for least squared error; static groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from halo.feedback import activation_order, factorize, feed_back, make_levels, natural_order
+from halo.layer_task import LayerTask, finish, no_sparse, spread
+from halo.layers import QuantizedLinear
+from halo.rounding import search_scales
+
+sequential = True
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Options of GPTQ.
+
+    Attributes:
+        grouped: one scale per fold and output channel; else one per output channel.
+        damping: share of the mean diagonal added to the Hessian.
+        act_order: columns by falling input energy.
+    """
+
+    grouped: bool = False
+    damping: float = 0.01
+    act_order: bool = True
+
+
+def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
+    """Return the layer on the codebook of its first tile, scales fixed before any column is rounded."""
+    codes = task.codes_of(int(task.tiles.classes.flat[0]))
+    width = task.fold if config.grouped else task.weight.shape[1]
+    one = torch.ones(1, device=task.weight.device)
+    groups = torch.split(task.weight, width, dim=1)
+    scales = torch.stack([search_scales(group, one, codes, task.name) for group in groups], 1)
+    order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
+    factor, sparse = factorize(task.hessian, order, config.damping), no_sparse(task.weight)
+    levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
+    rounded, _ = feed_back(task.weight, factor, levels, sparse)
+    return finish(task, rounded, scales, sparse, factor.fallback)

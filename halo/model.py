@@ -1,0 +1,172 @@
+"""Models: a Hugging Face causal language model from its folder, and which of its modules are quantized."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from characterization.artifact import digest_file, digest_of
+from halo.errors import ModelError, NumericsError
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model computed in float32, its tokenizer, and where they came from.
+
+    Attributes:
+        digest: of `config.json` and every safetensors file of the folder.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    folder: Path
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class LinearList:
+    """The linear layers that are quantized, in forward order, and why every other module with weights is not.
+
+    Attributes:
+        linears: module name -> module.
+        skipped: module name -> reason.
+    """
+
+    linears: Mapping[str, nn.Linear]
+    skipped: Mapping[str, str]
+
+
+def choose_device() -> torch.device:
+    """Return CUDA where there is a device, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def torch_tools() -> dict[str, str]:
+    """Return what float sums depend on: torch build, device and thread count, for the provenance of a result."""
+    return {"torch": torch.__version__, "device": choose_device().type, "threads": str(torch.get_num_threads())}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a model folder.
+
+    Raises:
+        ModelError: the folder is missing, or has no `config.json` or no safetensors.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: no config.json; give the folder of a Hugging Face causal language model.")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(f"{folder}: no *.safetensors; save the model again with `save_pretrained` (other formats can "
+                         "run code when opened).")
+    return files
+
+
+def digest_model(folder: Path) -> str:
+    """Return the digest of a model folder's configuration and weights."""
+    return digest_of({path.name: digest_file(path) for path in (folder / "config.json", *weight_files(folder))})
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """Return the causal language model of `folder`, in float32 whatever it is stored in, ready to evaluate.
+
+    Raises:
+        ModelError: the folder is no model, its safetensors are damaged, or its architecture is unknown.
+        NumericsError: a weight is NaN or infinite.
+    """
+    digest = digest_model(folder)
+    try:
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{folder}: not a causal language model that transformers can load ({reason}).") from error
+    check_finite(model)
+    return LoadedModel(model.to(choose_device()).eval(), tokenizer, folder, digest)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence progress bars, and warnings about generation and tokenizers: nothing here generates."""
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    try:
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
+
+
+def check_finite(model: nn.Module) -> None:
+    """Check that every parameter is a number.
+
+    Raises:
+        NumericsError: one is not; the message names all modules that have such a weight.
+    """
+    bad = {name: int((~torch.isfinite(value)).sum()) for name, value in model.named_parameters()}
+    bad = {name: count for name, count in bad.items() if count}
+    if bad:
+        listed = ", ".join(f"{name} ({count} of its weights)" for name, count in bad.items())
+        raise NumericsError(f"NaN or infinity in {listed}; train or download the model again.")
+
+
+def decoder_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Return the name and the list of the decoder layers: the list of modules that holds most linear weights.
+
+    Raises:
+        ModelError: no list of modules holds an `nn.Linear`.
+    """
+    lists = {name: part for name, part in model.named_modules() if isinstance(part, nn.ModuleList)}
+    sizes = {name: linear_weights(part) for name, part in lists.items()}
+    best = max(sizes, key=lambda name: sizes[name], default=None)
+    if best is None or sizes[best] == 0:
+        raise ModelError(f"{type(model).__name__}: no list of decoder layers with nn.Linear modules; only such models "
+                         "can be quantized.")
+    return best, lists[best]
+
+
+def linear_weights(part: nn.Module) -> int:
+    """Return how many weights the linear layers of `part` hold."""
+    return sum(m.weight.numel() for m in part.modules() if isinstance(m, nn.Linear))
+
+
+def list_linears(model: nn.Module) -> LinearList:
+    """Return every `nn.Linear` inside the decoder layers, in forward order, and a reason for each other module.
+
+    Raises:
+        ModelError: the model has no decoder layers with linears.
+    """
+    prefix, _ = decoder_blocks(model)
+    linears: dict[str, nn.Linear] = {}
+    skipped: dict[str, str] = {}
+    for name, part in model.named_modules():
+        if isinstance(part, nn.Linear) and name.startswith(f"{prefix}."):
+            linears[name] = part
+        elif next(part.parameters(recurse=False), None) is not None:
+            skipped[name] = skip_reason(model, part)
+    return LinearList(linears, skipped)
+
+
+def skip_reason(model: Any, part: nn.Module) -> str:
+    """Return why a module with weights stays in float32."""
+    if part is model.get_output_embeddings():
+        return "language-model head: kept in float32; costed as int8 for every method"
+    if isinstance(part, nn.Embedding):
+        return "embedding: a table look-up, not a product"
+    if isinstance(part, nn.Linear):
+        return "linear outside the decoder layers: kept in float32"
+    return f"{type(part).__name__}: not an nn.Linear"

@@ -1,0 +1,145 @@
+"""Quantized layers at work in torch: integer products exactly, then scales, in an order that is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from halo.activations import quantize_activations
+from halo.errors import ModelError
+from halo.layers import QuantizedLinear, QuantizedModel
+
+# 1024 products of 8 x 8 bits stay below 2^24: a float32 sum of them is exact in any order.
+EXACT_ROWS = 1024
+
+
+class Int8Linear(nn.Module):
+    """A quantized linear: per token int8 activations, int8 codes, fp16 scales, int8 sparse part, float32 result.
+
+    result = ((acc_0 x s_0 + acc_1 x s_1 + ...) + sparse acc x sparse scale) x token scale + bias, where `acc_f` are
+    exact integers and the sum over folds runs from the first to the last.
+    """
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    bias: torch.Tensor | None
+    sparse: torch.Tensor | None
+    sparse_scales: torch.Tensor
+
+    def __init__(self, layer: QuantizedLinear, fold: int) -> None:
+        super().__init__()
+        self.out_features, self.in_features = layer.codes.shape
+        self.fold = self.in_features if layer.per_channel else fold
+        self.register_buffer("codes", torch.from_numpy(layer.codes.astype(np.float32)))
+        self.register_buffer("scales", torch.from_numpy(layer.scales.astype(np.float32).T.copy()))
+        self.register_buffer("bias", None if layer.bias is None else torch.from_numpy(layer.bias.astype(np.float32)))
+        self.register_buffer("sparse_scales", torch.from_numpy(layer.sparse_scales.astype(np.float32)))
+        self.register_buffer("sparse", sparse_matrix(layer))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output `[..., out]` for `x` `[..., in]`."""
+        values, scale = quantize_activations(x.flatten(0, -2).float())
+        total = torch.zeros(values.shape[0], self.out_features, device=x.device)
+        for index, start in enumerate(range(0, self.in_features, self.fold)):
+            part = slice(start, start + self.fold)
+            total += exact_product(values[:, part], self.codes[:, part]) * self.scales[index]
+        if self.sparse is not None:
+            total += sparse_product(values, self.sparse) * self.sparse_scales
+        total *= scale
+        if self.bias is not None:
+            total += self.bias
+        return total.view(*x.shape[:-1], self.out_features)
+
+
+def sparse_product(values: torch.Tensor, sparse: torch.Tensor) -> torch.Tensor:
+    """Return the integer products of values `[tokens, in]` and the sparse part `[out, in]`: `[tokens, out]`."""
+    product: torch.Tensor = torch.sparse.mm(sparse, values.to(sparse.dtype).T)
+    return product.T.float()
+
+
+def sparse_matrix(layer: QuantizedLinear) -> torch.Tensor | None:
+    """Return the sparse int8 values `[out, in]` in a float type in which their sums are exact; None where empty."""
+    if len(layer.sparse_values) == 0:
+        return None
+    longest = int(np.bincount(layer.sparse_rows).max())
+    dtype = torch.float32 if longest <= EXACT_ROWS else torch.float64
+    index = torch.from_numpy(np.stack([layer.sparse_rows, layer.sparse_cols]).astype(np.int64))
+    values = torch.from_numpy(layer.sparse_values.astype(np.float32)).to(dtype)
+    return torch.sparse_coo_tensor(index, values, layer.codes.shape, check_invariants=True).coalesce()
+
+
+def exact_product(values: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Return values `[tokens, in]` x codes `[out, in]`, integers held as float32; rounded once where over 2^24."""
+    if values.shape[1] <= EXACT_ROWS:
+        return values @ codes.T
+    total = torch.zeros(len(values), len(codes), dtype=torch.float64, device=values.device)
+    for start in range(0, values.shape[1], EXACT_ROWS):
+        part = slice(start, start + EXACT_ROWS)
+        total += values[:, part] @ codes[:, part].T
+    return total.float()
+
+
+class Int8ActivationLinear(nn.Module):
+    """A linear with its own float32 weights and int8 activations: what int8 activations alone cost."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output `[..., out]` for `x` `[..., in]`."""
+        values, scale = quantize_activations(x)
+        result: torch.Tensor = self.linear(values * scale)
+        return result
+
+
+def replace_module(model: nn.Module, name: str, part: nn.Module) -> None:
+    """Put `part` in the place of the module called `name`."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, part)
+
+
+@contextmanager
+def swapped(model: nn.Module, parts: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Run the block with `parts` in place of the modules of the same names; then put those back."""
+    before = {name: model.get_submodule(name) for name in parts}
+    try:
+        for name, part in parts.items():
+            replace_module(model, name, part)
+        yield
+    finally:
+        for name, part in before.items():
+            replace_module(model, name, part)
+
+
+def int8_parts(model: nn.Module, quantized: QuantizedModel) -> dict[str, nn.Module]:
+    """Return the module that stands for each quantized layer, on the model's device.
+
+    Raises:
+        ModelError: the model has no such linear, or one of another shape.
+    """
+    device = next(model.parameters()).device
+    parts: dict[str, nn.Module] = {}
+    modules = dict(model.named_modules())
+    for layer in quantized.layers:
+        linear = modules.get(layer.name)
+        if not isinstance(linear, nn.Linear) or tuple(linear.weight.shape) != layer.codes.shape:
+            shape = " x ".join(map(str, layer.codes.shape))
+            raise ModelError(f"{layer.name}: the model has no nn.Linear of shape {shape} there; was the quantized "
+                             "model made from another one?")
+        parts[layer.name] = Int8Linear(layer, quantized.fold).to(device)
+    return parts
+
+
+def apply_(model: nn.Module, quantized: QuantizedModel) -> None:
+    """Replace every quantized linear of `model` by its integer form, in place.
+
+    Raises:
+        ModelError: the model does not have the layers of `quantized`.
+    """
+    for name, part in int8_parts(model, quantized).items():
+        replace_module(model, name, part)

@@ -1,0 +1,76 @@
+"""The sparse part: the few weights that are kept apart in int8, and why those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from halo.errors import ConfigError
+from halo.layer_task import LayerTask, SparsePart, no_sparse, spread
+from halo.rounding import SMALLEST_HALF, round_to_codebook
+
+LARGEST_VALUE = 127
+
+
+@dataclass(frozen=True, slots=True)
+class SparseConfig:
+    """Which weights are kept apart.
+
+    Attributes:
+        outlier_sigmas: weights farther than this from the layer's mean are candidates; 0 for none.
+        salient_share: the share of most Fisher-salient weights that are candidates.
+        cap_share: at most this share is kept; over it, what saves the most loss wins.
+    """
+
+    outlier_sigmas: float = 3.0
+    salient_share: float = 0.0005
+    cap_share: float = 0.005
+
+    def __post_init__(self) -> None:
+        """Check the shares.
+
+        Raises:
+            ConfigError: one leaves 0..1, or the sigmas are negative.
+        """
+        if not (0 <= self.salient_share <= 1 and 0 <= self.cap_share <= 1 and self.outlier_sigmas >= 0):
+            raise ConfigError(f"sparse: shares must lie in 0..1 and outlier_sigmas must not be negative: {self}.")
+
+
+def select_sparse(task: LayerTask, config: SparseConfig) -> SparsePart:
+    """Return which weights of `task` are kept apart, with their row scales; values are still 0."""
+    mask = candidates(task, config)
+    budget = int(config.cap_share * mask.numel())
+    if budget == 0 or not bool(mask.any()):
+        return no_sparse(task.weight)
+    if int(mask.sum()) > budget:
+        saved = torch.where(mask, loss_saved(task), torch.tensor(-1.0))
+        best = torch.argsort(saved.flatten(), descending=True, stable=True)[:budget]
+        mask = torch.zeros_like(mask).view(-1).index_fill(0, best, True).view(mask.shape)
+    largest = torch.where(mask, task.weight.abs(), 0.0).amax(1)
+    scales = torch.where(largest > 0, (largest / LARGEST_VALUE).clamp(min=SMALLEST_HALF), 0.0).half().float()
+    return SparsePart(mask, torch.zeros_like(task.weight), scales)
+
+
+def candidates(task: LayerTask, config: SparseConfig) -> torch.Tensor:
+    """Return outliers and salient weights, bool `[out, in]`."""
+    weight = task.weight
+    mask = torch.zeros_like(weight, dtype=torch.bool)
+    if config.outlier_sigmas:
+        mask |= (weight - weight.mean()).abs() > config.outlier_sigmas * weight.std()
+    count = int(config.salient_share * weight.numel())
+    if count:
+        order = torch.argsort(task.fisher.flatten(), descending=True, stable=True)[:count]
+        mask.view(-1)[order] = True
+    return mask
+
+
+def loss_saved(task: LayerTask) -> torch.Tensor:
+    """Return what rounding each weight in its tile's codebook would cost, Fisher x error^2, `[out, in]`."""
+    saved, classes = torch.zeros_like(task.weight), task.classes
+    for position in torch.unique(classes).tolist():
+        codes, chosen = task.codes_of(position), classes == position
+        rounded, scales = round_to_codebook(task.weight, task.fisher, codes, task.fold, task.name)
+        error = task.weight - rounded * spread(scales, task.weight.shape[1], task.fold)
+        saved = torch.where(chosen, task.fisher * error.square(), saved)
+    return saved
