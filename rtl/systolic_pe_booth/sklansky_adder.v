@@ -1,35 +1,22 @@
-// Parallel-prefix adder (Sklansky): sum = x + y modulo 2**WIDTH, in the least number of levels, with growing fanout.
+// Parallel-prefix adder (Sklansky): sum = x + y modulo 2**WIDTH, WIDTH at most 32, in five levels.
 module sklansky_adder #(
-    parameter WIDTH = 24,
-    parameter LEVELS = 5               // smallest with 2**LEVELS >= WIDTH
+    parameter WIDTH = 24
 ) (
     input  wire [WIDTH-1:0] x,
     input  wire [WIDTH-1:0] y,
     output wire [WIDTH-1:0] sum
 );
-    // Generate and propagate of every level, one word after the other; the last level holds the carries.
-    wire [(LEVELS+1)*WIDTH-1:0] g;
-    wire [(LEVELS+1)*WIDTH-1:0] p;
+    wire [WIDTH-1:0] g0 = x & y;
+    wire [WIDTH-1:0] p0 = x ^ y;
+    wire [WIDTH-1:0] g1, g2, g3, g4, g5;
+    wire [WIDTH-1:0] p1, p2, p3, p4, p5;
 
-    assign g[WIDTH-1:0] = x & y;
-    assign p[WIDTH-1:0] = x ^ y;
+    prefix_level #(.WIDTH(WIDTH), .LEVEL(0)) pairs    (.g(g0), .p(p0), .g_out(g1), .p_out(p1));
+    prefix_level #(.WIDTH(WIDTH), .LEVEL(1)) fours    (.g(g1), .p(p1), .g_out(g2), .p_out(p2));
+    prefix_level #(.WIDTH(WIDTH), .LEVEL(2)) eights   (.g(g2), .p(p2), .g_out(g3), .p_out(p3));
+    prefix_level #(.WIDTH(WIDTH), .LEVEL(3)) sixteens (.g(g3), .p(p3), .g_out(g4), .p_out(p4));
+    prefix_level #(.WIDTH(WIDTH), .LEVEL(4)) all      (.g(g4), .p(p4), .g_out(g5), .p_out(p5));
 
-    genvar level, i;
-    generate
-        for (level = 0; level < LEVELS; level = level + 1) begin : prefix
-            for (i = 0; i < WIDTH; i = i + 1) begin : column
-                if ((i >> level) & 1) begin : join_left
-                    // The whole group to the right ends just below this bit's own group.
-                    assign g[(level+1)*WIDTH + i] = g[level*WIDTH + i]
-                        | (p[level*WIDTH + i] & g[level*WIDTH + ((i >> level) << level) - 1]);
-                    assign p[(level+1)*WIDTH + i] = p[level*WIDTH + i] & p[level*WIDTH + ((i >> level) << level) - 1];
-                end else begin : keep
-                    assign g[(level+1)*WIDTH + i] = g[level*WIDTH + i];
-                    assign p[(level+1)*WIDTH + i] = p[level*WIDTH + i];
-                end
-            end
-        end
-    endgenerate
-
-    assign sum = p[WIDTH-1:0] ^ {g[LEVELS*WIDTH +: WIDTH-1], 1'b0};
+    // g5 holds the carry out of every bit; the top one and p5 leave the adder nowhere.
+    assign sum = p0 ^ {g5[WIDTH-2:0], 1'b0};
 endmodule

@@ -44,7 +44,7 @@ module systolic_pe_booth #(
     carry_save #(.WIDTH(ACC_WIDTH)) first_right (.x(t3), .y(t4), .z(acc_in), .sum(s1), .carry(c1));
     carry_save #(.WIDTH(ACC_WIDTH)) second      (.x(s0), .y(c0), .z(s1), .sum(s2), .carry(c2));
     carry_save #(.WIDTH(ACC_WIDTH)) third       (.x(s2), .y(c2), .z(c1), .sum(s3), .carry(c3));
-    sklansky_adder #(.WIDTH(ACC_WIDTH), .LEVELS(5)) adder (.x(s3), .y(c3), .sum(total));
+    sklansky_adder #(.WIDTH(ACC_WIDTH)) adder (.x(s3), .y(c3), .sum(total));
 
     always @(posedge clk) begin
         act_out <= act_in;
