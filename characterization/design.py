@@ -191,7 +191,8 @@ def content_problems(table: Mapping[str, Any], folder: Path) -> list[str]:
         if port not in widths
     ]
     problems += [f"widths.{name} = {width} must be at least 1" for name, width in widths.items() if width < 1]
-    return problems or [*bus_problems(table), *width_problems(table), *neighbour_problems(table)]
+    # Widths are compared once every name resolves.
+    return problems or [*bus_problems(table), *neighbour_problems(table)] or width_problems(table)
 
 
 def bus_problems(table: Mapping[str, Any]) -> list[str]:
@@ -232,10 +233,8 @@ def width_problems(table: Mapping[str, Any]) -> list[str]:
             problems.append(f"role {role}: {roles[role]} has {widths[roles[role]]} bits, not 1")
     for i, lane in enumerate(table["lanes"]):
         for key, bus in lane.items():
-            if BUS.fullmatch(bus) and (match := BUS.fullmatch(bus)) and match["name"] in widths:
-                bits = len(bus_nets(bus, widths))
-                if bits != 8:
-                    problems.append(f"lanes[{i}].{key} = {bus!r} has {bits} bits, not 8")
+            if (bits := len(bus_nets(bus, widths))) != 8:
+                problems.append(f"lanes[{i}].{key} = {bus!r} has {bits} bits, not 8")
     return problems
 
 
