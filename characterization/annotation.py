@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from characterization.constants import FALL, RISE, UNKNOWN, Constants, passing
+from characterization.constants import FALL, RISE, UNKNOWN, passing
 from characterization.internal_energy import clock_energy_fj, gate_energy_fj, input_energies_fj, launch_energy_fj
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
@@ -28,7 +28,7 @@ def annotate(netlist: Netlist, library: CellLibrary, corner: Corner, clock: str)
     """
     graph = build_graph(netlist, library, clock)
     slew_ps = {net: np.maximum(values[:, 0], 0.0)
-               for net, values in settle(graph, Constants(graph.gates, {}, 1)).slew_ps.items()}
+               for net, values in settle(graph, {}, 1).slew_ps.items()}
     gates, outside = [], sum(launch.outside for launch in graph.launches)
     for gate in graph.gates:
         slews = np.array([slew_ps.get(net, np.zeros(2)) for net in gate.nets]).reshape(-1, 2)

@@ -39,9 +39,12 @@ class Constants:
         self._known |= {net: np.asarray(values, dtype=np.int8) for net, values in fixed.items()}
         for gate in gates:
             if gate.net not in self._known and any(net in self._known for net in gate.nets):
-                value = evaluate(gate.truth, [self[net] for net in gate.nets])
-                if (value != UNKNOWN).any():
-                    self._known[gate.net] = value
+                self.learn(gate.net, evaluate(gate.truth, [self[net] for net in gate.nets]))
+
+    def learn(self, net: str, value: np.ndarray) -> None:
+        """Note the value of a net over the cases."""
+        if (value != UNKNOWN).any():
+            self._known[net] = value
 
     def __getitem__(self, net: str) -> np.ndarray:
         """Return the net's values over the cases `[case]`."""

@@ -175,18 +175,18 @@ class CellReader:
         states = [name for flop in group.of_kind("ff", "latch") for name in flop.names]
         # A pin may bear the name of the state it shows; the pin comes first.
         self._names = tuple(dict.fromkeys([*(name for name, _ in self.pins), *states]))
-        self._known: dict[str, Function] = {}
         self.grounds = {rail.name for rail in group.of_kind("pg_pin") if "ground" in rail.text("pg_type")}
 
     def function(self, group: Group, attribute: str) -> Function | None:
         """Return the expression in an attribute; None where it is absent or empty."""
         text = group.text(attribute)
-        if text and text not in self._known:
+        known = self.tables.functions
+        if text and (text, self._names) not in known:
             try:
-                self._known[text] = parse_function(text, self._names)
+                known[text, self._names] = parse_function(text, self._names)
             except LibertyError as error:
                 raise LibertyError(f"{group.where}: cell {self.group.name}: {attribute}: {error}") from None
-        return self._known.get(text)
+        return known.get((text, self._names))
 
 
 def read_cell(group: Group, library: Group, tables: TableReader) -> LibraryCell:

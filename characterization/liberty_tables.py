@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from characterization.boolean import Function
 from characterization.errors import LibertyError
 from characterization.liberty_syntax import Group
 
@@ -97,12 +98,14 @@ def scale_of(library: Group, attribute: str, text: str, unit: str) -> float:
 
 
 class TableReader:
-    """Reads the tables of one library; axes that occur again and again are parsed once."""
+    """Reads the tables of one library. What occurs again and again is parsed once: axes, and expressions over pins."""
 
     def __init__(self, library: Group) -> None:
+        """Note the library's units and templates."""
         self.units = read_units(library)
         self._templates = {group.name: group for group in library.of_kind("lu_table_template", "power_lut_template")}
         self._axes: dict[str, np.ndarray] = {}
+        self.functions: dict[tuple[str, tuple[str, ...]], Function] = {}
 
     def edges(self, group: Group, fall: str, rise: str) -> Edges:
         """Return the tables of a falling and of a rising edge; None where the group has none."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from characterization.boolean import Function
-from characterization.constants import FALL, RISE, UNKNOWN, Constants, evaluate, passing
+from characterization.case_analysis import follow
+from characterization.constants import FALL, RISE, UNKNOWN, Constants, evaluate
 from characterization.timing_graph import ArcSet, GraphGate, TimingGraph
 
 NEVER = -np.inf
@@ -22,13 +23,19 @@ class Settled:
     slew_ps: Mapping[str, np.ndarray]
 
 
-def settle(graph: TimingGraph, constants: Constants) -> Settled:
+def settle(graph: TimingGraph, fixed: Mapping[str, np.ndarray], n_cases: int) -> Settled:
     """Return arrivals and slews, with arcs taken out as OpenSTA does it under case analysis.
 
     An arc is out where its input is constant, its condition is false, the constants of the gate do not let its edges
     pass, or (an unconditional one) where a condition of the same pin is true.
+
+    Args:
+        graph: the netlist.
+        fixed: net -> int8 `[case]`, for sources that are held.
+        n_cases: number of cases.
     """
-    shape = (2, constants.n_cases)
+    constants = Constants((), fixed, n_cases)
+    shape = (2, n_cases)
     arrival = {net: np.zeros(shape) for net in graph.port_inputs}
     slew = {net: np.zeros(shape) for net in graph.port_inputs}
     for launch in graph.launches:
@@ -48,8 +55,10 @@ def settle_gate(
     """Add the arrival and slew of a gate's output."""
     late = np.full((2, constants.n_cases), NEVER)
     wide = late.copy()
-    limited = constants.any_known(gate.nets)
-    passes = passing(gate.truth, [constants[net] for net in gate.nets]) if limited else None
+    passes = None
+    if constants.any_known(gate.nets):
+        value, passes = follow(gate.expression, gate.pins, [constants[net] for net in gate.nets])
+        constants.learn(gate.net, value)
     moving = constants.moves(gate.net)
     for arcs in gate.arc_sets:
         net = gate.nets[arcs.pin]

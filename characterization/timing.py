@@ -172,7 +172,7 @@ def sta_ps(
     """
     timed = annotate(netlist, library, corner, design.clock)
     graph = build_graph(netlist, library, design.clock)
-    settled = settle(graph, Constants(graph.gates, fixed_nets(timed, design, weights), len(weights)))
+    settled = settle(graph, fixed_nets(timed, design, weights), len(weights))
     counted = {sink.origin for sink in (weight_sinks(timed, design) if scope == "weight" else timed.sinks)}
     worst = np.zeros(len(weights))
     for sink, needed in zip(timed.sinks, requirements(graph, settled), strict=False):

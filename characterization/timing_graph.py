@@ -44,7 +44,7 @@ class ArcSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GraphGate:
-    """One output of one combinational cell; fields as in `timed.Gate`, delays still as arc sets."""
+    """One output of one combinational cell, as `timed.Gate` has it, with its function's text and arcs without slews."""
 
     cell: str
     kind: str
@@ -53,6 +53,7 @@ class GraphGate:
     pins: tuple[str, ...]
     nets: tuple[str, ...]
     truth: int
+    expression: str
     arc_sets: tuple[ArcSet, ...]
 
 
@@ -178,7 +179,7 @@ def gates_of(
         sets = [arc_set(arc, pin, cell, load_ff[net]) for arc in pin.arcs
                 if arc.kind.startswith("combinational") and arc.related_pin in pins]
         gate = GraphGate(cell.name, cell.kind, name, net, pins, tuple(cell.pins[p] for p in pins),
-                         pin.function.truth, tuple(sets))
+                         pin.function.truth, pin.function.text, tuple(sets))
         check_arcs(gate, kind)
         gates.append(gate)
     return gates
