@@ -35,7 +35,7 @@ def require_icarus() -> None:
         )
 
 
-def compile_bench(sources: Sequence[Path], top: str, build: Path, parameters: Mapping[str, int] | None = None) -> None:
+def compile_bench(sources: Sequence[Path], top: str, build: Path) -> None:
     """Compile Verilog into `build`; times are in femtoseconds.
 
     Raises:
@@ -51,7 +51,7 @@ def compile_bench(sources: Sequence[Path], top: str, build: Path, parameters: Ma
     try:
         get_runner("icarus").build(
             sources=list(sources), hdl_toplevel=top, build_args=["-g2005-sv", "-Wall", "-Wno-timescale"],
-            timescale=("1fs", "1fs"), build_dir=build, always=True, parameters=dict(parameters or {}), log_file=log,
+            timescale=("1fs", "1fs"), build_dir=build, always=True, log_file=log,
         )
     except RuntimeError:
         failed = True

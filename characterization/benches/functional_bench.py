@@ -1,0 +1,82 @@
+"""The cocotb bench of a whole MAC: driver, monitor, checker. Runs inside the simulator, started by `functional.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.handle import Immediate
+from cocotb.triggers import Timer
+
+
+class Mismatch(Exception):
+    """The MAC does something else than its reference."""
+
+
+class Driver:
+    """Drives ports half a period before each rising clock edge."""
+
+    def __init__(self, dut: Any, plan: dict[str, Any]) -> None:
+        """Drive the registers of the bench."""
+        self.ports = [getattr(dut, name) for name in plan["inputs"]]
+        self.clock, self.half_period_fs = getattr(dut, plan["clock"]), plan["half_period_fs"]
+
+    async def clock_in(self, values: Sequence[int]) -> None:
+        """Apply `values` and clock them in; returns half a period after the edge."""
+        self.clock.value = Immediate(0)
+        for port, value in zip(self.ports, values, strict=True):
+            port.value = Immediate(value)
+        await Timer(self.half_period_fs, "fs")
+        self.clock.value = Immediate(1)
+        await Timer(self.half_period_fs, "fs")
+
+
+class Monitor:
+    """Samples ports and registers."""
+
+    def __init__(self, dut: Any, plan: dict[str, Any]) -> None:
+        """Watch the plan's scope: the MAC with its registers, or the bench with the MAC's ports."""
+        scope = getattr(dut, plan["scope"]) if plan["scope"] else dut
+        self.places = [getattr(scope, name) for name in plan["observed"]]
+
+    def sample(self) -> list[str]:
+        """Return the bits of every observed place."""
+        return [str(place.value) for place in self.places]
+
+
+class Checker:
+    """Compares samples with the reference."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        """Check against `plan`."""
+        self.names, self.expected = plan["observed"], plan["expected"]
+
+    def check(self, clock: int, found: Sequence[str]) -> None:
+        """Check what stands after a clock edge, once the reference knows it.
+
+        Raises:
+            Mismatch: naming the clock, the place, and both values.
+        """
+        for name, bits, wanted in zip(self.names, found, self.expected[clock] or [], strict=False):
+            if bits != format(wanted, f"0{len(bits)}b"):
+                raise Mismatch(f"clock {clock}: {name} is {bits}, its reference says {wanted:0{len(bits)}b}.")
+
+
+@cocotb.test()  # type: ignore[untyped-decorator]
+async def every_clock_follows_the_reference(dut: Any) -> None:
+    """Drive every clock of the plan."""
+    plan = json.loads(Path(os.environ["HALO_BENCH_PLAN"]).read_text(encoding="utf-8"))
+    try:
+        driver, monitor, checker = Driver(dut, plan), Monitor(dut, plan), Checker(plan)
+        # Leave the instant in which the bench's registers get their first values.
+        await Timer(1, "step")
+        for clock, values in enumerate(plan["driven"]):
+            await driver.clock_in(values)
+            checker.check(clock, monitor.sample())
+    except Exception as error:
+        Path(os.environ["HALO_BENCH_FAILURE"]).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        raise
