@@ -99,8 +99,9 @@ def save_quantized(folder: Path, model_folder: Path, quantized: QuantizedModel) 
         for path in sorted(model_folder.glob("*.json")) + sorted(model_folder.glob("*.txt")):
             if path.name != "config.json" and not path.name.endswith(".index.json"):
                 shutil.copyfile(path, partial / path.name)
+        # Keys stay in this order, which is equal for equal inputs: layers are listed in forward order.
         config["quantization_config"] = quantization_config(quantized)
-        write_text(partial / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+        write_text(partial / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 def stands_for(key: str, replaced: set[str]) -> bool:

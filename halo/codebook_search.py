@@ -35,6 +35,8 @@ class CodebookConfig:
         rule: "knee" takes the point of the front farthest below the line between its ends, in period and log loss;
             "slack" takes the least loss within `slack` above the period of the literally fastest values.
         slack: share of the period; 0 allows only what is as fast as the `values` fastest.
+        useful: points that lose more than this many times the front's least are no candidates: the fastest values may
+            be too few or lie too close together to hold weights at all.
         fold: rows of the reduction axis that share a scale.
         periods: how many periods of the front are tried.
         scales: how many common scales are tried for each.
@@ -44,6 +46,7 @@ class CodebookConfig:
     slow_values: int = 16
     rule: Literal["knee", "slack"] = "knee"
     slack: float = 0.0
+    useful: float = 3.0
     fold: int = 128
     periods: int = 40
     scales: int = 12
@@ -57,8 +60,9 @@ class CodebookConfig:
         if not 2 <= self.fast_values <= self.slow_values <= 256:
             raise ConfigError(f"codebook: need 2 <= fast_values <= slow_values <= 256, not {self.fast_values} and "
                               f"{self.slow_values}.")
-        if self.rule not in ("knee", "slack") or self.slack < 0:
-            raise ConfigError(f"codebook: rule {self.rule!r} with slack {self.slack}; use knee, or slack >= 0.")
+        if self.rule not in ("knee", "slack") or self.slack < 0 or self.useful < 1:
+            raise ConfigError(f"codebook: rule {self.rule!r} with slack {self.slack}, useful {self.useful}; use knee "
+                              "with useful >= 1, or slack >= 0.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def search_class(
         chosen = pick_within(front, fastest * (1 + config.slack))
         why = f"least loss within {config.slack:.1%} of the {values} fastest values' {fastest:.0f} ps"
     else:
-        chosen = pick_knee(front)
+        chosen = pick_knee(front, config.useful)
         why = f"knee of log loss against period over {len(front)} points"
     taken, slowest = front[chosen], period_of_all(profile, points)
     gain = f"{slowest / taken.period_ps:.3f}x the clock of all values"
@@ -189,15 +193,19 @@ def undominated(points: list[FrontPoint]) -> tuple[FrontPoint, ...]:
     return tuple(kept)
 
 
-def pick_knee(front: tuple[FrontPoint, ...]) -> int:
-    """Return the position of the point farthest below the line between the ends, in period and log loss."""
-    period = np.array([point.period_ps for point in front])
-    loss = np.log(np.array([max(point.loss, 1e-12) for point in front]))
-    if len(front) < 3:
-        return 0
+def pick_knee(front: tuple[FrontPoint, ...], useful: float) -> int:
+    """Return the position of the useful point farthest below the line between the ends, in period and log loss.
+
+    Of two useful points the faster is taken.
+    """
+    first = next(i for i, point in enumerate(front) if point.loss <= useful * front[-1].loss)
+    period = np.array([point.period_ps for point in front[first:]])
+    loss = np.log(np.array([max(point.loss, 1e-12) for point in front[first:]]))
+    if len(period) < 3:
+        return first
     across = (period - period[0]) / (period[-1] - period[0])
     down = (loss[0] - loss) / (loss[0] - loss[-1])
-    return int(np.argmax(down - across))
+    return first + int(np.argmax(down - across))
 
 
 def pick_within(front: tuple[FrontPoint, ...], period_ps: float) -> int:

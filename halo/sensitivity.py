@@ -92,15 +92,14 @@ class Moments:
         self.absgrad = torch.zeros_like(self.fisher)
         self.output = torch.zeros(out_features, dtype=torch.float64)
 
-    def add_gradient(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Add inputs `[windows, tokens, in]` and output gradients `[windows, tokens, out]`."""
+    def add_gradient(self, x: torch.Tensor, gradient: torch.Tensor, window: int) -> None:
+        """Add inputs `[..., in]` and output gradients `[..., out]` of whole windows; some models flatten them."""
         flat_x, flat_g = x.flatten(0, -2), gradient.flatten(0, -2)
         squared = flat_g.square()
         self.guided += (flat_x.T @ (flat_x * squared.mean(1, keepdim=True))).double().cpu()
         self.fisher += (squared.T @ flat_x.square()).double().cpu()
         self.output += squared.sum(0).double().cpu()
-        grouped_x = x.reshape(-1, x.shape[-2], x.shape[-1])
-        grouped_g = gradient.reshape(-1, gradient.shape[-2], gradient.shape[-1])
+        grouped_x, grouped_g = (flat.unflatten(0, (-1, window)) for flat in (flat_x, flat_g))
         self.absgrad += (grouped_g.transpose(1, 2) @ grouped_x).abs().sum(0).double().cpu()
 
     def arrays(self, fisher_tokens: int) -> dict[str, np.ndarray]:
@@ -158,7 +157,7 @@ def measure_moments(
             done += 1
             if progress:
                 progress(done, total)
-    with gradients_of_activations_only(model), hooked(linears, gradient_hook(moments)):
+    with gradients_of_activations_only(model), hooked(linears, gradient_hook(moments, fisher_ids.shape[1])):
         for part in fisher_batches:
             torch.autograd.backward(summed_loss(run(model, part), part))
             model.zero_grad(set_to_none=True)
@@ -221,14 +220,14 @@ def hessian_hook(moments: Mapping[str, Moments]) -> Callable[[str], Callable[...
     return make
 
 
-def gradient_hook(moments: Mapping[str, Moments]) -> Callable[[str], Callable[..., None]]:
+def gradient_hook(moments: Mapping[str, Moments], window: int) -> Callable[[str], Callable[..., None]]:
     """Return a hook maker that adds the gradient moments when the backward pass reaches the module's output."""
 
     def make(name: str) -> Callable[..., None]:
         def attach(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             x = args[0].detach()
             output.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: moments[name].add_gradient(x, gradient)
+                lambda gradient: moments[name].add_gradient(x, gradient, window)
             )
 
         return attach

@@ -8,7 +8,7 @@ import torch
 
 from halo.errors import ConfigError
 from halo.layer_task import LayerTask, SparsePart, no_sparse, spread
-from halo.rounding import SMALLEST_HALF, round_to_codebook
+from halo.rounding import SMALLEST_HALF, nearest, round_to_codebook
 
 LARGEST_VALUE = 127
 
@@ -44,7 +44,7 @@ def select_sparse(task: LayerTask, config: SparseConfig) -> SparsePart:
     if budget == 0 or not bool(mask.any()):
         return no_sparse(task.weight)
     if int(mask.sum()) > budget:
-        saved = torch.where(mask, loss_saved(task), torch.tensor(-1.0))
+        saved = torch.where(mask, loss_saved(task, mask), -1.0)
         best = torch.argsort(saved.flatten(), descending=True, stable=True)[:budget]
         mask = torch.zeros_like(mask).view(-1).index_fill(0, best, True).view(mask.shape)
     largest = torch.where(mask, task.weight.abs(), 0.0).amax(1)
@@ -65,12 +65,17 @@ def candidates(task: LayerTask, config: SparseConfig) -> torch.Tensor:
     return mask
 
 
-def loss_saved(task: LayerTask) -> torch.Tensor:
-    """Return what rounding each weight in its tile's codebook would cost, Fisher x error^2, `[out, in]`."""
+def loss_saved(task: LayerTask, mask: torch.Tensor) -> torch.Tensor:
+    """Return what rounding each weight in its tile's codebook would cost, Fisher x error^2, `[out, in]`.
+
+    Scales are those that suit the weights outside `mask`: an outlier then costs what clipping it costs.
+    """
+    dense, importance = torch.where(mask, 0.0, task.weight), torch.where(mask, 0.0, task.fisher)
     saved, classes = torch.zeros_like(task.weight), task.classes
     for position in torch.unique(classes).tolist():
         codes, chosen = task.codes_of(position), classes == position
-        rounded, scales = round_to_codebook(task.weight, task.fisher, codes, task.fold, task.name)
-        error = task.weight - rounded * spread(scales, task.weight.shape[1], task.fold)
+        _, scales = round_to_codebook(dense, importance, codes, task.fold, task.name)
+        scale = spread(scales, task.weight.shape[1], task.fold)
+        error = task.weight - nearest(task.weight / scale, codes) * scale
         saved = torch.where(chosen, task.fisher * error.square(), saved)
     return saved

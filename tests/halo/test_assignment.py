@@ -1,0 +1,128 @@
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+
+from halo.assignment import (
+    TileLosses,
+    assign_tiles,
+    choose_classes,
+    convex_front,
+    measure_tile_losses,
+)
+from halo.codebook import Codebook
+from halo.errors import ConfigError, ModelError
+from halo.tiles import TileConfig, uniform_map
+
+FAST = Codebook("fast", (-64, -32, 0, 32, 64), 1000.0)
+SLOW = Codebook("slow", tuple(range(-96, 97, 16)), 1500.0)
+CONFIG = TileConfig(tile_in=16, tile_out=16, array_rows=32, array_cols=32)
+VARIANTS = ("perf-opt", "bal", "acc-opt")
+
+
+@pytest.fixture
+def losses(case):
+    return measure_tile_losses(case.loaded.model, case.sensitivity, (FAST, SLOW), CONFIG)
+
+
+def made_up(seed=0, shape=(6, 5), books=(FAST, SLOW), config=CONFIG):
+    rng = np.random.default_rng(seed)
+    values = np.sort(rng.random((len(books), *shape)), axis=0)[::-1]
+    return TileLosses({"a": values, "b": 3 * values[:, :2]}, books, config)
+
+
+def test_variants_lie_on_one_front_from_fast_to_accurate(losses):
+    points = [choose_classes(losses, variant) for variant in VARIANTS]
+    assert all(a.front[a.chosen].time <= b.front[b.chosen].time for a, b in pairwise(points))
+    assert all(a.front[a.chosen].loss >= b.front[b.chosen].loss for a, b in pairwise(points))
+    assert all(a.time < b.time and a.loss > b.loss for a, b in pairwise(points[0].front))
+
+
+def test_every_layer_gets_a_map_that_covers_its_edge_tiles(case, losses):
+    maps = choose_classes(losses, "bal").maps
+    for name, moments in case.sensitivity.layers.items():
+        out_features, in_features = moments.read("fisher").shape
+        assert maps[name].classes.shape == (-(-out_features // 16), -(-in_features // 16))
+        assert maps[name].sizes(out_features, in_features).sum() == out_features * in_features
+        assert maps[name].of_weights(out_features, in_features).shape == (out_features, in_features)
+
+
+def test_perf_opt_is_nearly_all_fast_and_acc_opt_nearly_as_good_as_all_slow(losses):
+    fast, accurate = choose_classes(losses, "perf-opt"), choose_classes(losses, "acc-opt")
+    assert fast.front[fast.chosen].slow_share <= 0.02
+    assert accurate.front[accurate.chosen].loss <= 1.05
+
+
+def test_all_tiles_of_a_load_keep_to_the_loads_clock():
+    """In a fast load no tile is slow; in a slow one every tile that gains by it is."""
+    losses = made_up()
+    for name, tiles in choose_classes(losses, "bal").maps.items():
+        gains = losses.layers[name][0] > losses.layers[name][1]
+        for row, col in product(range(0, tiles.classes.shape[0], 2), range(0, tiles.classes.shape[1], 2)):
+            load = tiles.classes[row : row + 2, col : col + 2]
+            assert (load == 0).all() or (load == gains[row : row + 2, col : col + 2]).all()
+
+
+def test_the_front_holds_what_any_price_of_time_makes_best():
+    rng = np.random.default_rng(3)
+    clocks = np.array([1.0, 1.4, 2.0])
+    losses = np.sort(rng.random((5, 3)), axis=1)[:, ::-1]
+    front, choices = convex_front(losses, clocks)
+    every = np.array(list(product(range(3), repeat=5)))
+    cost = [(clocks[pick].mean() / 2.0, losses[np.arange(5), pick].sum() / losses.min(1).sum()) for pick in every]
+    for price in (0.0, 0.1, 0.5, 1.0, 3.0, 10.0, 1e6):
+        best = min(loss + price * time for time, loss in cost)
+        assert min(point.loss + price * point.time for point in front) == pytest.approx(best)
+    assert len(front) == len(choices)
+
+
+def test_one_codebook_for_all_is_a_front_of_one_point(case):
+    found = assign_tiles(case.loaded.model, case.sensitivity, (SLOW,), CONFIG)
+    assert len(found.front) == 1
+    assert all((tiles.classes == 0).all() for tiles in found.maps.values())
+
+
+@pytest.mark.parametrize("score", ["hessian", "fisher", "absgrad"])
+def test_under_every_score_more_values_lose_less(cases, score):
+    case = cases["llama"]
+    config = TileConfig(tile_in=16, tile_out=16, array_rows=32, array_cols=32, score=score)
+    losses = measure_tile_losses(case.loaded.model, case.sensitivity, (FAST, SLOW), config)
+    for name, (fast, slow) in losses.layers.items():
+        assert slow.sum() < fast.sum(), name
+        assert (slow >= 0).all()
+
+
+def test_tiles_must_divide_the_array():
+    with pytest.raises(ConfigError, match=r"tiles.tile_in = 48 does not divide the array's 128; use a divisor of it"):
+        TileConfig(tile_in=48)
+    with pytest.raises(ConfigError, match=r"tiles.tile_out = 0 does not divide"):
+        TileConfig(tile_out=0)
+
+
+def test_shapes_that_no_tile_fits_are_refused(cases):
+    case = cases["llama"]
+    with pytest.raises(ModelError, match=r"fills less than a quarter of a tile of 512 x 512; set tiles.tile_out"):
+        assign_tiles(case.loaded.model, case.sensitivity, (FAST,), TileConfig(512, 512, 512, 512))
+
+
+def test_no_codebooks_are_refused(cases):
+    case = cases["llama"]
+    with pytest.raises(ConfigError, match="no codebooks to choose from"):
+        assign_tiles(case.loaded.model, case.sensitivity, (), CONFIG)
+
+
+def test_an_unknown_score_is_refused(cases):
+    case = cases["llama"]
+    with pytest.raises(ConfigError, match=r"tiles.score = 'magic'; use hessian, fisher or absgrad"):
+        assign_tiles(case.loaded.model, case.sensitivity, (FAST,), TileConfig(score="magic"))  # type: ignore[arg-type]
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(ConfigError, match=r"tiles.variant = 'best'; use perf-opt, acc-opt or bal"):
+        choose_classes(made_up(), "best")  # type: ignore[arg-type]
+
+
+def test_a_uniform_map_gives_every_tile_one_class():
+    tiles = uniform_map("a", 40, 20, CONFIG, 1)
+    assert tiles.classes.tolist() == [[1, 1]] * 3
+    assert not tiles.classes.flags.writeable

@@ -1,0 +1,115 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from halo.codebook_search import CodebookConfig, FrontPoint, pick_knee, search_codebooks, undominated
+from halo.errors import ConfigError
+from halo.operating_point import PointConfig
+from tests.halo.synthetic import CODES, synthetic_profile
+
+CONFIG = CodebookConfig(fold=32, periods=12, scales=5)
+FREE = PointConfig(cap_ghz=0)
+
+
+def booth_delays(seed=0):
+    rng = np.random.default_rng(seed)
+    digits = np.array([bin((3 * int(w) ^ int(w)) & 511).count("1") for w in CODES])
+    return 2000 + 300 * digits + rng.normal(0, 60, 256)
+
+
+@pytest.fixture(scope="module")
+def searched(cases):
+    case = cases["llama"]
+    profile = synthetic_profile(delay_ps=booth_delays())
+    return profile, search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE)
+
+
+def test_classes_hold_at_most_their_number_of_values_and_zero(searched):
+    fast, slow = searched[1].codebooks
+    assert len(fast.codes) <= 9
+    assert len(slow.codes) <= 16
+    assert 0 in fast.codes
+    assert 0 in slow.codes
+
+
+def test_the_fast_class_is_never_slower_than_the_slow_one(searched):
+    fast, slow = searched[1].codebooks
+    assert fast.max_delay_ps <= slow.max_delay_ps
+
+
+def test_on_a_front_more_time_means_less_loss(searched):
+    for search in searched[1].classes:
+        assert all(a.period_ps < b.period_ps and a.loss > b.loss for a, b in pairwise(search.front))
+        assert search.codebook.codes == search.front[search.chosen].codes
+
+
+def test_the_reason_says_rule_period_and_gain(searched):
+    reason = searched[1].classes[1].reason
+    assert reason.startswith("knee of log loss against period over")
+    assert "x the clock of all values, loss" in reason
+
+
+def test_without_slack_no_code_is_slower_than_the_fastest_values(cases):
+    case, profile = cases["llama"], synthetic_profile(delay_ps=booth_delays())
+    config = CodebookConfig(rule="slack", slack=0.0, fold=32, periods=12, scales=5)
+    for codebook, values in zip(search_codebooks(case.loaded.model, profile, case.sensitivity, config, FREE).codebooks,
+                                (9, 16), strict=True):
+        assert codebook.max_delay_ps <= profile.worst_ps(profile.fastest(values))
+
+
+def test_fastest_values_that_lie_in_a_cluster_are_not_taken_literally(cases):
+    delay = np.full(256, 3000.0)
+    delay[[100 + 128 + i for i in range(16)]] = 2000.0
+    delay[[128 - 96, 128 - 48, 128 - 24, 128, 128 + 24, 128 + 48, 128 + 96]] = 2100.0
+    delay[128] = 1900.0
+    case, profile = cases["llama"], synthetic_profile(delay_ps=delay)
+    fast, _ = search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE).classes
+    literal = fast.front[0]
+    assert min(fast.codebook.codes) < 0 < max(fast.codebook.codes)
+    assert fast.front[fast.chosen].loss < 0.2 * literal.loss
+
+
+def test_nothing_assumes_a_symmetric_or_shifted_grid(cases):
+    """With the roles of w and a scrambled 7 w + 3 exchanged in the delays, codes follow the delays."""
+    rng = np.random.default_rng(1)
+    delay = np.full(256, 3000.0)
+    quick = np.sort(np.concatenate([rng.choice(np.setdiff1d(np.arange(256), [128]), 40, replace=False), [128]]))
+    delay[quick] = 1800.0
+    case, profile = cases["llama"], synthetic_profile(delay_ps=delay)
+    for codebook in search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE).codebooks:
+        assert set(codebook.codes) <= {int(CODES[i]) for i in quick}
+
+
+def test_where_all_values_are_equally_fast_only_the_loss_decides(cases):
+    case, profile = cases["llama"], synthetic_profile(delay_ps=np.full(256, 2500.0))
+    result = search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE)
+    assert [len(search.front) for search in result.classes] == [1, 1]
+    assert [len(codebook.codes) for codebook in result.codebooks] == [9, 16]
+
+
+def test_the_knee_is_the_point_farthest_below_the_line():
+    losses = [0.14, 0.1, 0.06, 0.055, 0.05]
+    front = tuple(FrontPoint(1000.0 + 100 * i, loss, (0,)) for i, loss in enumerate(losses))
+    assert pick_knee(front, 3.0) == 2
+
+
+def test_points_that_can_hold_no_weights_are_no_candidates():
+    front = tuple(FrontPoint(1000.0 + 100 * i, loss, (0,)) for i, loss in enumerate([0.6, 0.5, 0.05]))
+    assert pick_knee(front, 3.0) == 2
+    assert pick_knee(front[1:], 20.0) == 0
+
+
+def test_points_that_lose_in_both_are_left_out():
+    points = [FrontPoint(2.0, 0.5, (0,)), FrontPoint(1.0, 0.4, (0,)), FrontPoint(3.0, 0.1, (0,))]
+    assert [point.period_ps for point in undominated(points)] == [1.0, 3.0]
+
+
+def test_class_sizes_are_checked():
+    with pytest.raises(ConfigError, match="need 2 <= fast_values <= slow_values <= 256, not 20 and 16"):
+        CodebookConfig(fast_values=20)
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ConfigError, match=r"rule 'best' with slack 0.0, useful 3.0; use knee with"):
+        CodebookConfig(rule="best")  # type: ignore[arg-type]

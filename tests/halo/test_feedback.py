@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halo.codebook import Codebook
+from halo.feedback import activation_order, descend, factorize, feed_back, make_levels, natural_order
+from halo.layer_task import LayerTask, SparsePart, no_sparse, relative_error, spread
+from halo.rounding import round_to_codebook
+from halo.tiles import TileMap
+
+FAST = Codebook("fast", (-64, -32, 0, 32, 64), 1000.0)
+SLOW = Codebook("slow", tuple(range(-96, 97, 12)), 1500.0)
+OUT, IN, FOLD = 12, 200, 32
+
+
+def make_task(seed=0, classes=None):
+    rng = np.random.default_rng(seed)
+    weight = torch.from_numpy(rng.normal(0, 0.05, (OUT, IN))).float()
+    x = torch.from_numpy(rng.normal(0, 1, (400, IN)) @ rng.normal(0, 1, (IN, IN)))
+    picked = rng.integers(0, 2, (2, 7)) if classes is None else classes
+    tiles = TileMap("a", np.asarray(picked, np.int8), 32, 8)
+    return LayerTask("a", weight, None, x.T @ x, torch.ones(OUT, IN), (FAST, SLOW), tiles, FOLD)
+
+
+def levels_of(task):
+    scales = [round_to_codebook(task.weight, torch.ones(IN), task.codes_of(1), FOLD)[1]]
+    return make_levels(task, spread(scales[0], IN, FOLD))
+
+
+def error_of(task, levels, codes, sparse):
+    approximate = codes * levels.scales + sparse.values * sparse.scales[:, None]
+    return relative_error(task.weight - approximate, task.weight, task.hessian)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31))
+def test_every_code_is_in_the_codebook_of_its_tile(seed):
+    task = make_task(seed)
+    levels = levels_of(task)
+    codes, _ = feed_back(task.weight, factorize(task.hessian, activation_order(task.hessian), 0.01), levels,
+                         no_sparse(task.weight))
+    for position, book in enumerate(task.codebooks):
+        assert set(codes[task.classes == position].int().tolist()) <= set(book.codes)
+
+
+def test_with_independent_inputs_feedback_is_rounding_to_nearest():
+    task = make_task()
+    levels = levels_of(task)
+    hessian = torch.diag(torch.arange(1.0, IN + 1).double())
+    codes, _ = feed_back(task.weight, factorize(hessian, natural_order(hessian), 0.01), levels, no_sparse(task.weight))
+    nearest = torch.stack([levels.round(column, task.weight[:, column]) for column in range(IN)], 1)
+    assert torch.equal(codes, nearest)
+
+
+@pytest.mark.parametrize("order", [natural_order, activation_order])
+def test_feedback_loses_less_than_rounding_to_nearest(order):
+    task = make_task()
+    levels, sparse = levels_of(task), no_sparse(task.weight)
+    codes, _ = feed_back(task.weight, factorize(task.hessian, order(task.hessian), 0.01), levels, sparse)
+    nearest = torch.stack([levels.round(column, task.weight[:, column]) for column in range(IN)], 1)
+    assert error_of(task, levels, codes, sparse) < 0.5 * error_of(task, levels, nearest, sparse)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31))
+def test_descent_never_raises_the_error_of_any_row(seed):
+    task = make_task(seed)
+    levels, sparse = levels_of(task), no_sparse(task.weight)
+    codes = torch.stack([levels.round(column, task.weight[:, column]) for column in range(IN)], 1)
+    for _ in range(3):
+        after = descend(task.weight, task.hessian, levels, codes, sparse)
+        rows = [(task.weight - c * levels.scales).double() for c in (codes, after)]
+        old, new = (((row @ task.hessian) * row).sum(1) for row in rows)
+        assert (new <= old * (1 + 1e-5)).all()
+        codes = after
+    assert all(set(codes[task.classes == k].int().tolist()) <= set(b.codes) for k, b in enumerate(task.codebooks))
+
+
+def test_sparse_positions_hold_zero_in_the_dense_part_and_their_error_is_passed_on():
+    task = make_task()
+    mask = torch.zeros(OUT, IN, dtype=torch.bool)
+    mask[:, ::50] = True
+    sparse = SparsePart(mask, torch.zeros(OUT, IN), torch.full((OUT,), 0.3))
+    levels = levels_of(task)
+    codes, values = feed_back(task.weight, factorize(task.hessian, natural_order(task.hessian), 0.01), levels, sparse)
+    swept = descend(task.weight, task.hessian, levels, codes, SparsePart(mask, values, sparse.scales))
+    assert (codes[mask] == 0).all()
+    assert (swept[mask] == 0).all()
+    assert (values[~mask] == 0).all()
+    without = torch.where(mask, 0.0, task.weight)
+    ignored, _ = feed_back(without, factorize(task.hessian, natural_order(task.hessian), 0.01), levels,
+                           no_sparse(task.weight))
+    assert not torch.equal(codes, ignored)
+
+
+def test_the_factor_is_that_of_the_inverse():
+    task = make_task()
+    factor = factorize(task.hessian, natural_order(task.hessian), 0.01)
+    damped = task.hessian + 0.01 * task.hessian.diagonal().mean() * torch.eye(IN)
+    assert torch.allclose(factor.upper.double().T @ factor.upper.double() @ damped, torch.eye(IN).double(), atol=1e-3)
+    assert factor.fallback == ""
+
+
+def test_damping_grows_until_the_hessian_is_positive_definite():
+    hessian = torch.eye(8).double()
+    hessian[0, 1] = hessian[1, 0] = 1.5
+    assert factorize(hessian, natural_order(hessian), 0.1).fallback == "damping 1"
+
+
+def test_a_hopeless_hessian_is_told_and_feeds_nothing_back():
+    hessian = -torch.eye(8).double()
+    factor = factorize(hessian, natural_order(hessian), 0.01)
+    assert factor.fallback == "Hessian not positive definite: no error feedback"
+    assert torch.equal(factor.upper, torch.eye(8))
+
+
+def test_inputs_that_are_always_zero_do_no_harm():
+    task = make_task()
+    hessian = task.hessian.clone()
+    hessian[5], hessian[:, 5] = 0.0, 0.0
+    factor = factorize(hessian, activation_order(hessian), 0.01)
+    codes, _ = feed_back(task.weight, factor, levels_of(task), no_sparse(task.weight))
+    assert torch.isfinite(codes).all()
+    assert factor.fallback == ""
+
+
+def test_activation_order_is_by_falling_energy_and_stable():
+    hessian = torch.diag(torch.tensor([1.0, 3.0, 2.0, 3.0]).double())
+    assert activation_order(hessian).tolist() == [1, 3, 2, 0]

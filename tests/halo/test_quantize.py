@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from halo.assignment import assign_tiles
+from halo.checkpoint import ARRAYS
+from halo.codebook import Codebook, grid_codebook
+from halo.errors import ConfigError
+from halo.layers import dequantize
+from halo.methods import halo, rtn
+from halo.model import list_linears
+from halo.quantize import QuantizeConfig, quantize
+from halo.runtime import int8_parts, swapped
+from halo.tiles import TileConfig, uniform_map
+from tests.halo.synthetic import synthetic_profile
+
+FAST = Codebook("fast", (-64, -32, 0, 32, 64), 1000.0)
+SLOW = Codebook("slow", tuple(range(-96, 97, 12)), 1500.0)
+TILES = TileConfig(16, 16, 32, 32)
+CONFIG = QuantizeConfig(windows=6, batch=2, fold=32)
+
+
+def run(case, work, **options):
+    maps = assign_tiles(case.loaded.model, case.sensitivity, (FAST, SLOW), TILES).maps
+    return quantize(case.loaded.model, case.tokens, (FAST, SLOW), maps, case.sensitivity, "halo",
+                    options.pop("method_config", halo.Config()), CONFIG, work, "halo-bal", **options)
+
+
+def equal(a, b):
+    return all(np.array_equal(getattr(x, part), getattr(y, part))
+               for x, y in zip(a.layers, b.layers, strict=True) for part in ARRAYS)
+
+
+@pytest.fixture(scope="module")
+def quantized(cases, tmp_path_factory):
+    return {kind: run(case, tmp_path_factory.mktemp(kind)) for kind, case in cases.items()}
+
+
+@pytest.mark.parametrize("kind", ["llama", "opt"])
+def test_every_linear_is_quantized_with_codes_of_its_tiles(cases, quantized, kind):
+    model = quantized[kind]
+    assert [layer.name for layer in model.layers] == list(list_linears(cases[kind].loaded.model).linears)
+    for layer in model.layers:
+        classes = layer.tiles.of_weights(*layer.codes.shape)
+        for position, book in enumerate(model.codebooks):
+            assert set(layer.codes[classes == position].tolist()) <= set(book.codes)
+        assert 0 < layer.loss < 0.2
+    assert (model.layers[0].bias is None) == (kind == "llama")
+    assert "lm_head" in model.skipped
+
+
+def test_the_model_is_left_as_it_was(cases, quantized):
+    model = cases["llama"].loaded.model
+    assert all(type(linear) is torch.nn.Linear for linear in list_linears(model).linears.values())
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+
+
+def test_a_killed_run_resumes_where_it_was_and_ends_the_same(cases, quantized, tmp_path):
+    def die(done, _):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(cases["llama"], tmp_path, progress=die)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    assert len(files) == 9
+    resumed = run(cases["llama"], tmp_path)
+    assert equal(resumed, quantized["llama"])
+    assert all(path.stat().st_mtime_ns == when for path, when in files.items())
+
+
+def test_progress_counts_layers(cases, tmp_path):
+    ticks = []
+    run(cases["llama"], tmp_path, progress=lambda done, total: ticks.append((done, total)))
+    assert ticks == [(i + 1, 14) for i in range(14)]
+
+
+def test_other_options_are_another_result(cases, quantized, tmp_path):
+    case = cases["llama"]
+    other = run(case, tmp_path, method_config=halo.Config(sweeps=0))
+    assert other.provenance.key != quantized["llama"].provenance.key
+
+
+def test_blocks_are_calibrated_on_the_inputs_that_quantized_blocks_make(cases, quantized, tmp_path):
+    """The last layer's reported loss is its error on inputs of the quantized model, not of the original."""
+    case, model = cases["llama"], quantized["llama"]
+    last = model.layers[-1]
+    seen = []
+    earlier = replace(model, layers=model.layers[:7])
+    with swapped(case.loaded.model, int8_parts(case.loaded.model, earlier)), torch.no_grad():
+        linear = case.loaded.model.get_submodule(last.name)
+        handle = linear.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+        case.loaded.model(input_ids=torch.tensor(case.tokens.ids[:6]))
+        handle.remove()
+    x = seen[0].flatten(0, -2).double()
+    weight = case.loaded.model.get_submodule(last.name).weight.detach().double()
+    error = weight - torch.from_numpy(dequantize(last, 32)).double()
+    loss = float(((x @ error.T) ** 2).sum() / ((x @ weight.T) ** 2).sum())
+    assert last.loss == pytest.approx(loss, rel=0.02)
+
+
+def test_a_grid_for_all_tiles_needs_no_search(cases, tmp_path):
+    case, book = cases["opt"], grid_codebook("w4-shifted", synthetic_profile())
+    maps = {name: uniform_map(name, *linear.weight.shape, TILES)
+            for name, linear in list_linears(case.loaded.model).linears.items()}
+    model = quantize(case.loaded.model, case.tokens, (book,), maps, case.sensitivity, "rtn", rtn.Config(), CONFIG,
+                     tmp_path)
+    assert model.method == "rtn"
+    assert all((layer.codes % 16 == 0).all() for layer in model.layers)
+
+
+def test_a_layer_without_a_tile_map_is_named(cases, tmp_path):
+    case = cases["llama"]
+    with pytest.raises(ConfigError, match=r"no tile map for model.layers.0.self_attn.q_proj, .*; were the tiles"):
+        quantize(case.loaded.model, case.tokens, (FAST,), {}, case.sensitivity, "rtn", rtn.Config(), CONFIG, tmp_path)

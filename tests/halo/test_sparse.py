@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from halo.errors import ConfigError
+from halo.sparse import SparseConfig, candidates, select_sparse
+from tests.halo.test_feedback import IN, OUT, make_task
+
+
+def test_no_more_than_the_cap_is_kept_apart():
+    sparse = select_sparse(make_task(), SparseConfig(outlier_sigmas=1.0, cap_share=0.01))
+    assert int(sparse.mask.sum()) == int(0.01 * OUT * IN)
+
+
+def test_under_the_cap_outliers_and_salient_weights_are_all_kept():
+    task = make_task()
+    fisher = torch.ones(OUT, IN)
+    fisher[3, 7] = 100.0
+    task = replace(task, fisher=fisher)
+    config = SparseConfig(outlier_sigmas=3.0, salient_share=1 / (OUT * IN), cap_share=0.1)
+    mask = select_sparse(task, config).mask
+    far = (task.weight - task.weight.mean()).abs() > 3 * task.weight.std()
+    assert bool(mask[3, 7])
+    assert torch.equal(mask, far | (torch.arange(OUT * IN).view(OUT, IN) == 3 * IN + 7))
+
+
+def test_over_the_cap_the_largest_loss_saved_wins():
+    task = make_task()
+    weight = task.weight.clone()
+    weight[4, 9] = 3.0
+    kept = select_sparse(replace(task, weight=weight), SparseConfig(outlier_sigmas=1.0, cap_share=1 / (OUT * IN)))
+    assert kept.mask.nonzero().tolist() == [[4, 9]]
+    assert float(kept.scales[4]) == pytest.approx(3.0 / 127, rel=1e-3)
+    assert (kept.scales[:4] == 0).all()
+
+
+def test_without_a_budget_nothing_is_kept_apart():
+    assert not select_sparse(make_task(), SparseConfig(cap_share=0.0)).mask.any()
+
+
+def test_without_outliers_only_salient_weights_are_candidates():
+    config = SparseConfig(outlier_sigmas=0.0, salient_share=0.01)
+    assert int(candidates(make_task(), config).sum()) == int(0.01 * OUT * IN)
+
+
+def test_shares_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match=r"shares must lie in 0..1 and outlier_sigmas must not be negative"):
+        SparseConfig(cap_share=1.5)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from halo.errors import ConfigError, ModelError
+from halo.tokens import WindowConfig, cut_windows, read_windows
+from tests.halo.tiny import text_of
+
+
+@pytest.fixture
+def tokenizer(cases):
+    return cases["llama"].loaded.tokenizer
+
+
+def test_all_windows_together_are_the_text_without_its_tail(tokenizer):
+    text = text_of(500)
+    whole = np.array(tokenizer(text, add_special_tokens=False)["input_ids"])
+    windows = cut_windows(tokenizer, text, WindowConfig(32, 0))
+    assert np.array_equal(windows.ids.ravel(), whole[: windows.ids.size])
+    assert len(whole) - windows.ids.size < 32
+    assert windows.text_tokens == len(whole)
+
+
+def test_fewer_windows_are_spread_over_the_text(tokenizer):
+    text = text_of(500)
+    every = cut_windows(tokenizer, text, WindowConfig(32, 0)).ids
+    some = cut_windows(tokenizer, text, WindowConfig(32, 4)).ids
+    at = [int(np.flatnonzero((every == window).all(1))[0]) for window in some]
+    assert at == [len(every) * i // 4 for i in range(4)]
+
+
+def test_bytes_per_token_count_utf8(tokenizer):
+    windows = cut_windows(tokenizer, "é" * 64, WindowConfig(8, 0))
+    assert windows.text_bytes == 128
+    assert windows.bytes_per_token == 128 / windows.text_tokens
+
+
+def test_a_short_text_is_refused(tokenizer):
+    with pytest.raises(ModelError, match=r"the text has \d+ tokens, less than one window of 256"):
+        cut_windows(tokenizer, "word1 word2", WindowConfig(256, 0))
+
+
+def test_a_window_of_one_token_is_refused(tokenizer):
+    with pytest.raises(ConfigError, match="window = 1: a window needs at least 2 tokens"):
+        cut_windows(tokenizer, "word1 word2", WindowConfig(1, 0))
+
+
+def test_a_missing_text_is_named(tokenizer, tmp_path):
+    with pytest.raises(ModelError, match=r"none.txt: not a readable UTF-8 text"):
+        read_windows(tokenizer, tmp_path / "none.txt", WindowConfig())
+
+
+def test_other_tokens_have_another_digest(tokenizer):
+    a, b = (cut_windows(tokenizer, text_of(500, seed), WindowConfig(32, 4)) for seed in (1, 2))
+    assert a.digest != b.digest
+    assert a.digest == cut_windows(tokenizer, text_of(500, 1), WindowConfig(32, 4)).digest
