@@ -99,7 +99,7 @@ class Moments:
         self.guided += (flat_x.T @ (flat_x * squared.mean(1, keepdim=True))).double().cpu()
         self.fisher += (squared.T @ flat_x.square()).double().cpu()
         self.output += squared.sum(0).double().cpu()
-        grouped_x, grouped_g = (flat.unflatten(0, (-1, window)) for flat in (flat_x, flat_g))
+        grouped_x, grouped_g = (flat.reshape(-1, window, flat.shape[1]) for flat in (flat_x, flat_g))
         self.absgrad += (grouped_g.transpose(1, 2) @ grouped_x).abs().sum(0).double().cpu()
 
     def arrays(self, fisher_tokens: int) -> dict[str, np.ndarray]:
