@@ -35,6 +35,7 @@ DesignPath = Annotated[Path, typer.Argument(help="a design.toml, or the folder t
 PdkName = Annotated[str, typer.Option("--pdk", help="a library of characterization/pdks, or a PDK TOML file")]
 LibertyPath = Annotated[list[Path] | None, typer.Option("--liberty", help="Liberty file(s) to use in place of a PDK")]
 CornerName = Annotated[str | None, typer.Option("--corner", help="one corner of the PDK; default: all of them")]
+PdkRoot = Annotated[Path | None, typer.Option("--pdk-root", help="folder of the PDK's Liberty files")]
 WorkPath = Annotated[Path, typer.Option("--work", help="cache and logs; may be deleted at any time")]
 
 
@@ -43,6 +44,7 @@ def run(
     design: DesignPath,
     out: Annotated[Path, typer.Option("--out", help="the profile to write (NetCDF)")],
     pdk: PdkName = "osu018",
+    pdk_root: PdkRoot = None,
     liberty: LibertyPath = None,
     corner: CornerName = None,
     transitions: Annotated[int, typer.Option(min=300, help="simulated transitions for each weight value")] = 300,
@@ -58,7 +60,7 @@ def run(
 
     config = CharacterizeConfig(transitions, seed, workers)
     with progress_bars() as progress:
-        profile = profile_mac(design, select_pdk(pdk, liberty, corner), config, work, progress)
+        profile = profile_mac(design, select_pdk(pdk, liberty, corner, pdk_root), config, work, progress)
     from characterization.profile import save_profile
 
     save_profile(profile, out)
@@ -132,22 +134,24 @@ def show(
 def bench(
     design: DesignPath,
     pdk: PdkName = "osu018",
+    pdk_root: PdkRoot = None,
     liberty: LibertyPath = None,
-    vectors: Annotated[int, typer.Option(min=1, help="operand vectors for each of RTL and netlist")] = 1000,
+    operations: Annotated[int, typer.Option(min=1, help="operations for each of RTL and netlist")] = 1000,
     seed: Annotated[int, typer.Option(help="seed of the vectors")] = 1,
     work: WorkPath = Path("build/characterize"),
 ) -> None:
     """Run the cocotb benches: the RTL and the mapped netlist, each against `reference.py`.
 
-    Example: `characterize bench rtl/systolic_pe --vectors 2000`
+    Example: `characterize bench rtl/systolic_pe --operations 2000`
     """
     from characterization.pipeline import run_benches, select_pdk
 
     with progress_bars() as progress:
-        rows = run_benches(design, select_pdk(pdk, liberty, None), vectors, seed, work, progress)
-    shown = Table("level", "vectors", "mismatches", title="functional benches")
+        rows = run_benches(design, select_pdk(pdk, liberty, None, pdk_root), operations, seed, work, progress)
+    shown = Table("level", "operations", "clocks", "clocks checked", "observed", title=f"{rows[0].design}: all equal")
     for row in rows:
-        shown.add_row(row.level, str(row.vectors), str(row.mismatches))
+        counts = (row.n_operations, row.n_clocks, row.n_checked)
+        shown.add_row(row.level, *map(str, counts), ", ".join(row.observed))
     Console().print(shown)
 
 
