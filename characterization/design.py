@@ -191,8 +191,11 @@ def content_problems(table: Mapping[str, Any], folder: Path) -> list[str]:
         if port not in widths
     ]
     problems += [f"widths.{name} = {width} must be at least 1" for name, width in widths.items() if width < 1]
-    # Widths are compared once every name resolves.
-    return problems or [*bus_problems(table), *neighbour_problems(table)] or width_problems(table)
+    if problems:
+        return problems
+    # Widths are compared once every bus resolves.
+    unresolved = bus_problems(table)
+    return [*unresolved, *neighbour_problems(table), *([] if unresolved else width_problems(table))]
 
 
 def bus_problems(table: Mapping[str, Any]) -> list[str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
-from characterization.artifact import atomic_path, write_text
+from characterization.artifact import write_text
 from characterization.design import MacDesign, check_ports
 from characterization.errors import SynthesisError
 from characterization.netlist import CONSTANTS, Netlist
@@ -22,30 +26,26 @@ ABC_SCRIPT = (
     "strash;&get,-n;&fraig,-x;&put;scorr;dc2;strash;dch,-f;map,-B,0.9;topo;"
     "buffer,-c;topo;stime,-p;upsize,-c;dnsize,-c;stime,-p"
 )
+# Files of a run, in its scratch folder.
+REQUEST, LOG, OUTPUT = "request.json", "yosys.log", "result.out"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run: `goal` is `netlist` or `ports`. Paths are absolute; `log` is appended to.
+    """What Yosys shall do: `goal` is `netlist` or `ports`; `registers` must survive as names of nets.
 
-    `registers` are the names that must survive as names of nets.
+    The process gets it with `sources` and `liberty` named within its scratch folder, for ABC takes no path with a
+    space in it.
     """
 
-    goal: str
-    sources: tuple[str, ...]
+    goal: Literal["netlist", "ports"]
+    sources: tuple[Path, ...]
     top: str
-    parameters: dict[str, int] = field(default_factory=dict)
+    parameters: dict[str, int]
     registers: tuple[str, ...] = ()
-    liberty: tuple[str, ...] = ()
+    liberty: tuple[Path, ...] = ()
     dont_use: tuple[str, ...] = ()
     abc_script: str = ""
-    cache: str = ""
-    log: str = ""
-    output: str = ""
-
-    def to_json(self) -> str:
-        """Return the request as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def synthesize(
     Args:
         design: what to synthesize.
         liberty: the library's Liberty files, `.lib` or `.lib.gz`.
-        work: folder for unpacked files and `yosys.log`.
+        work: folder for `yosys.log`.
         dont_use: patterns of cell names (`*_lpflow_*`) to leave alone.
 
     Raises:
@@ -81,12 +81,10 @@ def synthesize(
     """
     listing = list_module(design.sources, design.top, work, design.parameters)
     ports = {name: (direction, width) for name, direction, width, _ in listing.ports}
-    registers = {name: width for name, width, _ in listing.registers}
-    check_ports(design, ports, registers)
+    check_ports(design, ports, {name: width for name, width, _ in listing.registers})
     request = Request(
-        goal="netlist", sources=absolute(design.sources), top=design.top, parameters=dict(design.parameters),
+        goal="netlist", sources=design.sources, top=design.top, parameters=dict(design.parameters), liberty=liberty,
         registers=tuple(sorted(set(design.widths) - set(ports))), dont_use=dont_use, abc_script=ABC_SCRIPT,
-        liberty=tuple(str(unpacked(path, work / "liberty")) for path in liberty),
     )
     netlist = Netlist.from_text(run_yosys(request, work))
     check_driven(netlist)
@@ -101,56 +99,67 @@ def list_module(
     Raises:
         SynthesisError: Yosys rejected the sources.
     """
-    request = Request(goal="ports", sources=absolute(sources), top=top, parameters=dict(parameters or {}))
+    request = Request(goal="ports", sources=sources, top=top, parameters=dict(parameters or {}))
     found = json.loads(run_yosys(request, work))
     ports = tuple((name, direction, width, signed) for name, direction, width, signed in found["ports"])
     registers = tuple((name, width, signed) for name, width, signed in found["registers"])
     return ModuleListing(found["top"], ports, found["parameters"], registers)
 
 
-def absolute(paths: tuple[Path, ...]) -> tuple[str, ...]:
-    """Return absolute paths as text."""
-    return tuple(str(path.resolve()) for path in paths)
+def run_yosys(request: Request, work: Path) -> str:
+    """Return what one fresh Yosys process wrote; its log is kept as `work/yosys.log`.
+
+    Raises:
+        SynthesisError: the process failed, with its last `ERROR:` line; or a Liberty file is missing or damaged.
+    """
+    kept = work / LOG
+    work.mkdir(parents=True, exist_ok=True)
+    kept.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        sources = linked_sources(request.sources, scratch)
+        libraries = [linked_library(path, scratch, index) for index, path in enumerate(request.liberty)]
+        write_text(scratch / REQUEST, json.dumps(asdict(request) | {"sources": sources, "liberty": libraries}))
+        command = [sys.executable, "-m", "characterization.yosys", name]
+        # ABC leaves its own folder behind when it fails; in ours it goes away with the rest.
+        environment = os.environ | {"TMPDIR": name}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=environment
+        )
+        if (scratch / LOG).is_file():
+            shutil.copyfile(scratch / LOG, kept)
+        if done.returncode or not (scratch / OUTPUT).is_file():
+            raise SynthesisError(f"{request.top or request.sources[0]}: {failure(kept, done.stderr)} (log: {kept})")
+        return (scratch / OUTPUT).read_text(encoding="utf-8")
 
 
-def unpacked(path: Path, folder: Path) -> Path:
-    """Return a plain-text path of a Liberty file; a `.gz` is unpacked into `folder`.
+def linked_sources(sources: tuple[Path, ...], scratch: Path) -> list[str]:
+    """Return paths of the sources through links in `scratch`, so that includes are found beside each."""
+    found = []
+    (scratch / "sources").mkdir()
+    for index, path in enumerate(sources):
+        (scratch / "sources" / str(index)).symlink_to(path.parent.resolve())
+        found.append(f"sources/{index}/{path.name}")
+    return found
+
+
+def linked_library(path: Path, scratch: Path, index: int) -> str:
+    """Return the name of a Liberty file in `scratch`: a link, or for a `.gz` the file unpacked.
 
     Raises:
         SynthesisError: the file is missing or its compressed data are damaged.
     """
     if not path.is_file():
         raise SynthesisError(f"{path}: no such Liberty file.")
+    place = scratch / f"{index}.lib"
     if path.suffix != ".gz":
-        return path.resolve()
-    plain = folder / path.stem
+        place.symlink_to(path.resolve())
+        return place.name
     try:
-        data = gzip.decompress(path.read_bytes())
+        place.write_bytes(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, zlib.error) as error:
         raise SynthesisError(f"{path}: damaged gzip file ({error}); fetch it again.") from error
-    with atomic_path(plain) as partial:
-        partial.write_bytes(data)
-    return plain.resolve()
-
-
-def run_yosys(request: Request, work: Path) -> str:
-    """Return what one fresh Yosys process wrote; its log stays at `work/yosys.log`.
-
-    Raises:
-        SynthesisError: the process failed, with its last `ERROR:` line.
-    """
-    work = work.resolve()
-    work.mkdir(parents=True, exist_ok=True)
-    log, output, request_path = work / "yosys.log", work / f"{request.goal}.out", work / "request.json"
-    for stale in (log, output):
-        stale.unlink(missing_ok=True)
-    placed = replace(request, log=str(log), output=str(output), cache=str(work / "scl"))
-    write_text(request_path, placed.to_json())
-    command = [sys.executable, "-m", "characterization.yosys", str(request_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    if done.returncode or not output.is_file():
-        raise SynthesisError(f"{request.top or request.sources[0]}: {failure(log, done.stderr)} (log: {log})")
-    return output.read_text(encoding="utf-8")
+    return place.name
 
 
 def failure(log: Path, stderr: str) -> str:

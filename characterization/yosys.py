@@ -1,4 +1,4 @@
-"""One synthesis in one fresh process: `python -m characterization.yosys REQUEST.json`. The only import of pyosys.
+"""One synthesis in one fresh process: `python -m characterization.yosys FOLDER`. The only import of pyosys.
 
 A Yosys error ends the process, and a second synthesis in the same process gives another netlist (Yosys numbers its
 objects per process); so `synthesis.py` starts this program once per run and reads what it leaves behind.
@@ -7,6 +7,7 @@ objects per process); so `synthesis.py` starts this program once per run and rea
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -15,46 +16,45 @@ from typing import Any
 from pyosys import libyosys as ys
 
 from characterization.netlist import CONST0, CONST1, Cell, Netlist, Port
-from characterization.synthesis import Request
+from characterization.synthesis import LOG, OUTPUT, REQUEST, Request
 
 # Constants under the names of `netlist.py`; an undefined bit was set to zero before mapping.
 STATES = {"S0": CONST0, "S1": CONST1}
 
 
 def read_sources(request: Request, run: Any) -> None:
-    """Read the Verilog and elaborate the top module with its parameters."""
+    """Read the Verilog and elaborate and flatten the top module with its parameters."""
     for source in request.sources:
-        flags = "-sv" if source.endswith(".sv") else ""
-        run(f'read_verilog {flags} -I"{Path(source).parent}" "{source}"')
+        flags = "-sv" if source.suffix == ".sv" else ""
+        run(f'read_verilog {flags} -I{source.parent} "{source}"')
     for name, value in sorted(request.parameters.items()):
         run(f"chparam -set {name} {value} {request.top}")
     # With no top given the module that nothing instantiates is taken.
     run(f"hierarchy -check -top {request.top}" if request.top else "hierarchy -check -auto-top")
+    run("proc")
+    run("flatten")
+    # Undriven nets, several drivers, loops. An undriven net would be optimized to whatever is cheapest.
+    run("check -assert")
 
 
 def synthesize(request: Request, run: Any) -> None:
     """Run the passes from elaborated Verilog to cells of the library."""
-    library = " ".join(f'-liberty "{path}"' for path in request.liberty)
+    library = " ".join(f"-liberty {path}" for path in request.liberty)
     library += "".join(f" -dont_use {pattern}" for pattern in request.dont_use)
-    run("proc")
-    run("flatten")
     run("opt_expr")
     run("opt_clean")
-    run("check -assert")
     for register in request.registers:
         run(f"setattr -set keep 1 w:{register}")
     run("setundef -zero")
     run(f"synth -top {request.top} -noabc")
     run(f"dfflibmap {library}")
     run("opt")
-    run(f'libcache -scl -dir "{request.cache}"')
+    run("libcache -scl -dir scl")
     run(f'abc {library} -script "+{request.abc_script}"')
     run("setundef -zero")
     run("opt_clean -purge")
     run("rename -enumerate -pattern n% w:$*")
     run("rename -enumerate -pattern u% c:*")
-    for path in request.liberty:
-        run(f'read_liberty -lib -ignore_miss_func -overwrite "{path}"')
 
 
 class Names:
@@ -162,16 +162,18 @@ def run_request(request: Request) -> str:
     design = ys.Design()
 
     def run(command: str) -> None:
-        design.run_pass(f'tee -q -a "{request.log}" {command}')
+        design.run_pass(f"tee -q -a {LOG} {command}")
 
     read_sources(request, run)
     if request.goal == "ports":
-        for command in ("proc", "flatten", "opt_clean"):
-            run(command)
         return json.dumps(list_module(design.top_module()))
     synthesize(request, run)
+    others = {name.str() for name in design.modules_}
+    # The library's cells as black boxes: they tell inputs from outputs.
+    for path in request.liberty:
+        run(f"read_liberty -lib -ignore_miss_func -overwrite {path}")
     netlist = extract(design.top_module(), request.registers)
-    known = {module.name.str()[1:] for module in design.modules_.values()} - {netlist.top}
+    known = {name.str()[1:] for name in design.modules_ if name.str() not in others}
     if missing := unmapped(netlist, known):
         run(f"log ERROR: no cell of the library implements {', '.join(missing)}")
         sys.exit(1)
@@ -179,9 +181,11 @@ def run_request(request: Request) -> str:
 
 
 def main() -> None:
-    """Run the request named on the command line."""
-    request = Request(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    Path(request.output).write_text(run_request(request), encoding="utf-8")
+    """Run the request in the folder named on the command line."""
+    os.chdir(sys.argv[1])
+    told = json.loads(Path(REQUEST).read_text(encoding="utf-8"))
+    request = Request(**told | {"sources": tuple(map(Path, told["sources"]))})
+    Path(OUTPUT).write_text(run_request(request), encoding="utf-8")
 
 
 if __name__ == "__main__":
