@@ -18,7 +18,7 @@ p { margin: 6px 0; max-width: 86ch; } ul { margin: 6px 0; padding-left: 20px; } 
 p.lead { color: #52606d; } .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; margin: 10px 0; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 9px; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
-th { border-bottom: 2px solid #7b8794; vertical-align: bottom; font-weight: 600; }
+th { border-bottom: 2px solid #7b8794; vertical-align: bottom; font-weight: 600; white-space: normal; max-width: 84px; }
 th:first-child, td:first-child { text-align: left; }
 tr.ours td { background: #fff7ed; }
 figure { margin: 12px 0; } img { max-width: 100%; height: auto; }

@@ -12,7 +12,7 @@ from halo.layers import QuantizedLinear, QuantizedModel, dequantize
 from halo.rounding import round_to_codebook
 from halo.tiles import TileMap
 
-W8A8, SHIFTED_W4A8 = "w8a8 (reference)", "w4a8 shifted (reference)"
+W8A8, SHIFTED_W4A8 = "w8a8-reference", "w4a8-shifted-reference"
 REFERENCES = ((W8A8, "all"), (SHIFTED_W4A8, "w4-shifted"))
 
 

@@ -1,0 +1,320 @@
+"""`halo`: the door for model people. Parses, calls one function of the pipeline, prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from characterization.errors import CharacterizationError
+from halo.errors import ConfigError, HaloError
+
+if TYPE_CHECKING:
+    from halo.config import RunConfig
+    from halo.dry_run import DryRun
+    from halo.plan import DvfsPlan
+
+# Each command imports what it runs when it runs: `halo --help` must not wait for torch.
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    help="Tables to a plan: quantize a language model onto measured codebooks, plan clocks, say what is gained.",
+)  # fmt: skip
+Profile = Annotated[Path, typer.Option("--profile", help="MacProfile made by `characterize run`")]
+Model = Annotated[Path, typer.Argument(help="Hugging Face model folder with safetensors")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="table.key=value, such as tiles.tile_in=32")]
+Base = Annotated[Path | None, typer.Option("--config", help="TOML file to start from, as for `halo run`")]
+Calibration = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="UTF-8 text to calibrate with; default: calibration.txt in or beside the model"),
+]
+Work = Annotated[Path, typer.Option("--work", help="cache of finished layers; may be deleted at any time")]
+NOWHERE = "not-given"
+
+
+@app.command()
+def quantize(
+    model: Model,
+    profile: Profile,
+    out: Annotated[Path, typer.Option("--out", help="new folder for the checkpoint")],
+    variant: Annotated[str, typer.Option("--variant", help="perf-opt, bal or acc-opt")] = "bal",
+    calibration: Calibration = None,
+    work: Work = Path("build/halo"),
+    config: Base = None,
+    overrides: Overrides = None,
+) -> None:
+    """Quantize a language model onto the codebooks that the profile makes fast.
+
+    Example: `halo quantize examples/reference_lm/model --profile build/demo/systolic_pe.nc --out build/bal`
+    """
+    from halo.pipeline import quantize_to
+    from halo.recipes import VARIANTS
+
+    if variant not in VARIANTS:
+        raise ConfigError(f"--variant {variant!r}; use one of {', '.join(VARIANTS)}.")
+    calibration = calibration or calibration_of(model, config)
+    paths = {"model": model, "profile": profile, "calibration": calibration, "out": work}
+    run_config = merged(config, paths, overrides)
+    with progress_bars() as progress:
+        quantized = quantize_to(run_config, variant, out, progress)
+    bits = quantized.effective_bits()
+    shown = Table("part", "bits per weight", title=f"{quantized.method}: {len(quantized.layers)} layers")
+    for name in ("index", "scales", "tables", "sparse", "total"):
+        shown.add_row(name, f"{getattr(bits, name):.4f}")
+    console().print(shown)
+    print(f"written: {out}; next: halo plan {out} --profile {profile} --out plan.json")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    text: Annotated[Path, typer.Option("--text", help="UTF-8 text to evaluate on")],
+    quantized: Annotated[list[Path] | None, typer.Option("--quantized", help="checkpoint folder(s) of ours")] = None,
+    calibration: Annotated[Path | None, typer.Option("--calibration", help="UTF-8 text for the baselines")] = None,
+    profile: Annotated[Path | None, typer.Option("--profile", help="needed beside --calibration")] = None,
+    work: Work = Path("build/halo"),
+    config: Base = None,
+    overrides: Overrides = None,
+) -> None:
+    """Measure KL to the original, net of int8 activations, and perplexity, with 95 % intervals.
+
+    With --calibration and --profile the baselines W8A8, W4A8, W3A8 and GPTQ W4A8 are made and measured too.
+
+    Example: `halo evaluate examples/reference_lm/model --text examples/reference_lm/heldout.txt --quantized build/bal
+    --calibration examples/reference_lm/calibration.txt --profile build/demo/systolic_pe.nc`
+    """
+    from halo.pipeline import evaluate_folders
+
+    paths = {"model": model, "text": text, "calibration": calibration, "profile": profile, "out": work}
+    run_config = merged(config, paths, overrides)
+    known = str(run_config.calibration) != NOWHERE and str(run_config.profile) != NOWHERE
+    baselines = ("rtn-w8a8", "rtn-w4a8", "rtn-w3a8", "gptq-w4a8") if known else ()
+    with progress_bars() as progress:
+        found = evaluate_folders(run_config, quantized or [], baselines, progress)
+    protocol = next(iter(found.values())).protocol
+    shown = Table("model", "KL net", "95 % interval", "perplexity", "change", "bits/byte",
+                  caption=f"{protocol['windows']} windows of {protocol['window']} tokens, stride {protocol['stride']}, "
+                          f"{protocol['scored_tokens']} scored; text {protocol['text_digest'][:12]}")
+    for name, quality in found.items():
+        net = quality.net_kl
+        shown.add_row(name, f"{net.mean:.5f}", f"{net.low:.5f} .. {net.high:.5f}", f"{quality.perplexity:.4f}",
+                      f"{100 * quality.perplexity_change:+.2f} %", f"{quality.bits_per_byte:.4f}")
+    console().print(shown)
+
+
+@app.command()
+def plan(
+    source: Annotated[Path, typer.Argument(help="quantized folder; with --check, a plan")],
+    profile: Profile,
+    out: Annotated[Path | None, typer.Option("--out", help="the plan to write (JSON)")] = None,
+    check: Annotated[bool, typer.Option("--check", help="check a plan against the profile, write nothing")] = False,
+    config: Base = None,
+    overrides: Overrides = None,
+) -> None:
+    """Plan the clock class of every array load, in the order that changes the clock least.
+
+    Example: `halo plan build/bal --profile build/demo/systolic_pe.nc --out build/bal.json`, then
+    `halo plan build/bal.json --profile build/demo/systolic_pe.nc --check`
+    """
+    from characterization.profile import load_profile
+    from halo.plan import load_plan, save_plan
+
+    if check:
+        from halo.dvfs import check_plan
+
+        found = load_plan(source)
+        check_plan(found, load_profile(profile))
+        print(f"{source}: {len(found.segments)} segments meet timing; the profile is the plan's.")
+        return
+    from halo.pipeline import plan_folder
+
+    if out is None:
+        raise ConfigError("--out is missing: name the plan to write, such as build/plan.json.")
+    run_config = merged(config, {"profile": profile}, overrides)
+    with progress_bars() as progress:
+        made = plan_folder(source, profile, run_config.points, run_config.dvfs, progress)
+    save_plan(made, out)
+    console().print(plan_table(made))
+    print(f"{made.frequency_only}. {made.n_switches} clock changes per pass of the linear layers "
+          f"({len(made.switches_of('all'))} with attention and head), {made.switch_us:.3f} us; the paper's 2 to 3 per "
+          f"inference is not attainable: layers depend on each other.\nwritten: {out}")
+
+
+@app.command()
+def estimate(
+    quantized: Annotated[Path, typer.Argument(help="quantized folder")],
+    profile: Profile,
+    out: Annotated[Path | None, typer.Option("--out", help="folder for the cost reports (JSON)")] = None,
+    config: Base = None,
+    overrides: Overrides = None,
+) -> None:
+    """Estimate time and energy of prefill and decode, against W8A8 and shifted W4A8 on the same MAC and voltage.
+
+    Example: `halo estimate build/bal --profile build/demo/systolic_pe.nc --set workload.prompt_tokens=128
+    --set accelerator.systolic.mode=scalesim`
+    """
+    from halo.cost import save_cost
+    from halo.pipeline import estimate_folder
+    from halo.tables import cost_grid
+
+    own, others = estimate_folder(merged(config, {"profile": profile}, overrides), quantized)
+    for phase, report in own.items():
+        references = [other[phase] for other in others]
+        for scope in ("linear", "all"):
+            console().print(rich_table(cost_grid([*references, report], references, scope)))
+        if out is not None:
+            save_cost(report, out / f"cost-{phase}.json")
+    for line in own["prefill"].assumptions:
+        print(f"- {line}")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="TOML file of the run")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print what would be done, per module, and stop")] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Do everything a run's file asks for: quantize, plan, estimate, evaluate, and write the report.
+
+    Example: `halo run examples/demo/demo.toml --set tiles.tile_in=32 --dry-run`
+    """
+    from halo.config import read_config
+
+    wanted = read_config(config, overrides or ())
+    if dry_run:
+        from halo.dry_run import dry_run as look_ahead
+
+        show_dry_run(look_ahead(wanted))
+        return
+    from halo.pipeline import run as run_all
+    from halo.tables import reference_of, summary_grid
+    from halo.verdict import verdicts
+
+    with progress_bars() as progress:
+        results = run_all(wanted, progress)
+    console().print(rich_table(summary_grid(results)))
+    for line in verdicts(results, reference_of(results)):
+        print(f"- {line}")
+    print(f"written: {wanted.out / 'report.html'}, {wanted.out / 'report.md'}")
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Argument(help="folder of a finished run")],
+) -> None:
+    """Write the report of a finished run again, from its saved artifacts alone.
+
+    Example: `halo report build/demo`
+    """
+    from halo.report import render
+
+    print(f"written: {render(out)}")
+
+
+def calibration_of(model: Path, config: Path | None) -> Path | None:
+    """Return the calibration text that comes with a model; None where a configuration file may name one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = [path for path in (model / "calibration.txt", model.parent / "calibration.txt") if path.is_file()]
+    if not found and config is None:
+        raise ConfigError(f"no calibration.txt in or beside {model}; name a text with --calibration FILE.")
+    return None if config else found[0]
+
+
+def merged(base: Path | None, paths: Mapping[str, Path | None], overrides: list[str] | None) -> RunConfig:
+    """Return the configuration of one command: a file's, or the defaults, with the paths given on the command line."""
+    from halo.config import build_config, read_tables
+
+    tables: dict[str, Any] = dict.fromkeys(("model", "profile", "calibration", "text", "out"), NOWHERE)
+    tables |= read_tables(base) if base else {}
+    tables |= {name: str(path) for name, path in paths.items() if path is not None}
+    return build_config(tables, str(base or "options"), overrides or ())
+
+
+def console() -> Console:
+    """Return the terminal, wide enough for our tables where it is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=180)
+
+
+def rich_table(grid: Any) -> Table:
+    """Return a table of the report for the terminal."""
+    shown = Table(caption=grid.caption, caption_justify="left")
+    for index, name in enumerate(grid.columns):
+        shown.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for row in grid.rows:
+        shown.add_row(*row, style="bold" if row[0] in grid.ours else "")
+    return shown
+
+
+def plan_table(made: DvfsPlan) -> Table:
+    """Return the clock classes of a plan with the loads that use them."""
+    shown = Table("class", "values", "V", "MHz", "period ps", "loads", "share", title=f"plan of {made.method}")
+    for item in made.classes:
+        n_loads = made.n_loads(item.name)
+        shown.add_row(item.name, str(len(item.codes)), f"{item.voltage_v:g}", f"{1000 * item.freq_ghz:.1f}",
+                      f"{item.period_ps:.1f}", str(n_loads), f"{n_loads / made.n_loads():.1%}")
+    return shown
+
+
+def show_dry_run(found: DryRun) -> None:
+    """Print what a run would do."""
+    modules = Table("module", "out x in", "tiles", "folds", "loads", title="linear layers")
+    for item in found.modules:
+        modules.add_row(item.name, f"{item.n_out} x {item.n_in}", str(item.n_tiles), str(item.n_folds),
+                        str(item.n_loads))
+    recipes = Table("model", "method", "bits (index, scales)", "state", "what", title="models")
+    for made in found.recipes:
+        recipes.add_row(made.recipe.label, made.recipe.method, f"{made.bits_low:.3f} .. {made.bits_high:.3f}",
+                        "there, reused if made from the same inputs" if made.done else "to be made", made.recipe.says)
+    skipped = Table("module", "why", title="not quantized")
+    for name, reason in found.skipped.items():
+        skipped.add_row(name, reason)
+    memory = Table("what", "MB", title="largest needs of memory")
+    for name, need in found.memory_mb.items():
+        memory.add_row(name, f"{need:.0f}")
+    for shown in (modules, recipes, skipped, memory):
+        console().print(shown)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback (stage, done, total) that shows one bar per stage on the terminal."""
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show_stage(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield show_stage
+
+
+def main() -> None:
+    """Run the command line; our own errors become one line and exit code 2, anything else is a bug."""
+    try:
+        app()
+    except (HaloError, CharacterizationError) as error:
+        print(f"halo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("halo: stopped; run the same command again to go on where it was.", file=sys.stderr)
+        sys.exit(130)

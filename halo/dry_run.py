@@ -1,0 +1,104 @@
+"""What a run would do, module by module, without doing it: shapes, tiles, loads, bits, memory, and what is skipped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from characterization.profile import load_profile
+from halo.codebook import Codebook, grid_codebook
+from halo.config import RunConfig
+from halo.layers import SCALE_BITS
+from halo.model import list_linears, load_model
+from halo.recipes import Recipe, choose_recipes
+from halo.tokens import WindowConfig, read_windows
+
+BYTES_PER_FLOAT, BYTES_PER_DOUBLE = 4, 8
+MOMENTS = 2  # float64 [in, in] sums per layer while sensitivity is measured: plain and guided
+
+
+@dataclass(frozen=True, slots=True)
+class ModulePlan:
+    """What would be done to one linear layer."""
+
+    name: str
+    n_out: int
+    n_in: int
+    n_tiles: int
+    n_folds: int
+    n_loads: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePlan:
+    """What one recipe would make; index and scale bits per weight, the sparse part and tables apart."""
+
+    recipe: Recipe
+    bits_low: float
+    bits_high: float
+    done: bool
+
+
+@dataclass(frozen=True, eq=False)
+class DryRun:
+    """Everything a run would do.
+
+    Attributes:
+        memory_mb: largest needs, by what needs them.
+    """
+
+    modules: tuple[ModulePlan, ...]
+    recipes: tuple[RecipePlan, ...]
+    skipped: Mapping[str, str]
+    memory_mb: Mapping[str, float]
+
+
+def dry_run(config: RunConfig) -> DryRun:
+    """Return what `run` would do, after reading profile and model but measuring nothing.
+
+    Raises:
+        HaloError: whatever would stop the run before its first measurement.
+    """
+    profile = load_profile(config.profile)
+    recipes = choose_recipes(config.variants, config.baselines)
+    loaded = load_model(config.model)
+    found = list_linears(loaded.model)
+    read_windows(loaded.tokenizer, config.calibration, config.windows)
+    read_windows(loaded.tokenizer, config.text, WindowConfig(config.evaluation.window, config.evaluation.windows))
+    modules = tuple(plan_module(name, linear, config) for name, linear in found.linears.items())
+    books = {r.grid: grid_codebook(r.grid, profile, config.points.corner) for r in recipes if not r.ours}
+    plans = tuple(plan_recipe(recipe, books.get(recipe.grid), config) for recipe in recipes)
+    return DryRun(modules, plans, dict(found.skipped), memory_needs(loaded.model, modules, config))
+
+
+def plan_module(name: str, linear: nn.Linear, config: RunConfig) -> ModulePlan:
+    """Return what would be done to one linear layer."""
+    n_out, n_in, tiles = linear.out_features, linear.in_features, config.tiles
+    n_folds = math.ceil(n_in / tiles.array_rows)
+    n_tiles = math.ceil(n_out / tiles.tile_out) * math.ceil(n_in / tiles.tile_in)
+    return ModulePlan(name, n_out, n_in, n_tiles, n_folds, n_folds * math.ceil(n_out / tiles.array_cols))
+
+
+def plan_recipe(recipe: Recipe, book: Codebook | None, config: RunConfig) -> RecipePlan:
+    """Return the bits that one recipe can take: those of its grid, or between the fast and the slow class."""
+    scale = SCALE_BITS / config.tiles.array_rows
+    done = (config.out / "models" / recipe.label).is_dir()
+    if book is not None:
+        return RecipePlan(recipe, book.index_bits + scale, book.index_bits + scale, done)
+    low, high = (Codebook("bound", tuple(range(n)), 0.0).index_bits
+                 for n in (config.codebook.fast_values, config.codebook.slow_values))
+    return RecipePlan(recipe, low + scale, high + scale, done)
+
+
+def memory_needs(model: nn.Module, modules: tuple[ModulePlan, ...], config: RunConfig) -> dict[str, float]:
+    """Return the largest needs of memory in MB."""
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    hessians = sum(MOMENTS * module.n_in**2 + 2 * module.n_out * module.n_in for module in modules)
+    vocabulary = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    predictions = config.evaluation.windows * (config.evaluation.window - 1) * vocabulary
+    needs = {"model in float32": weights * BYTES_PER_FLOAT, "moments of all layers": hessians * BYTES_PER_DOUBLE,
+             "predictions of the original": predictions * BYTES_PER_FLOAT}
+    return {name: need / 1e6 for name, need in needs.items()}

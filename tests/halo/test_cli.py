@@ -1,0 +1,145 @@
+import re
+import sys
+
+import pytest
+
+from characterization.profile import save_profile
+from halo import cli
+from halo.checkpoint import save_quantized
+from tests.halo.synthetic import codebooks_of, synthetic_model, synthetic_profile
+from tests.halo.tiny import save_model, text_of
+
+ARRAY = ["--set", "tiles.tile_in=16", "--set", "tiles.tile_out=16", "--set", "tiles.array_rows=32",
+         "--set", "tiles.array_cols=32"]
+SHAPES = {f"model.layers.{i}.{name}": shape for i in range(2) for name, shape in {
+    "self_attn.q_proj": (48, 48), "self_attn.k_proj": (24, 48), "self_attn.v_proj": (24, 48),
+    "self_attn.o_proj": (48, 48), "mlp.gate_proj": (80, 48), "mlp.up_proj": (80, 48), "mlp.down_proj": (48, 80),
+}.items()}
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """A model folder, a profile, and a quantized folder of made-up codes."""
+    root = tmp_path_factory.mktemp("cli")
+    profile = synthetic_profile()
+    save_model(root / "model", "llama")
+    save_profile(profile, root / "mac.nc")
+    books = codebooks_of(profile, "w4-shifted", "w3-shifted")
+    save_quantized(root / "bal", root / "model",
+                   synthetic_model(SHAPES, books, fold=32, tile_in=16, tile_out=16))
+    (root / "text.txt").write_text(text_of(600))
+    return root
+
+
+@pytest.fixture
+def halo(monkeypatch, capsys):
+    """Run the program as the console script does: exit code, stdout, stderr."""
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["halo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        seen = capsys.readouterr()
+        return caught.value.code, seen.out, seen.err
+
+    return run
+
+
+def fails(done):
+    """The one line that a failure prints."""
+    code, _, error = done
+    assert code == 2
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", ["quantize", "evaluate", "plan", "estimate", "run", "report"])
+def test_every_command_shows_an_example(halo, command):
+    code, out, _ = halo(command, "--help")
+    assert code == 0
+    assert re.search(rf"Example:\s+halo\s+{command}", out)
+
+
+def test_a_plan_is_written_checked_and_summarized(halo, shelf, tmp_path):
+    out = tmp_path / "plan.json"
+    code, said, _ = halo("plan", shelf / "bal", "--profile", shelf / "mac.nc", "--out", out, *ARRAY)
+    assert code == 0
+    assert "frequency only: one corner" in said
+    assert "2 to 3 per inference is not attainable" in said
+    code, said, _ = halo("plan", out, "--profile", shelf / "mac.nc", "--check")
+    assert (code, "segments meet timing" in said) == (0, True)
+
+
+def test_a_plan_that_its_profile_refutes_fails_the_check(halo, shelf, tmp_path):
+    out, slow = tmp_path / "plan.json", tmp_path / "slow.nc"
+    halo("plan", shelf / "bal", "--profile", shelf / "mac.nc", "--out", out, *ARRAY)
+    save_profile(synthetic_profile(delay_ps=synthetic_profile().topological_ps[0] + 5), slow)
+    assert "is clocked at" in fails(halo("plan", out, "--profile", slow, "--check"))
+
+
+def test_an_estimate_stands_beside_w8a8_and_the_shifted_grid(halo, shelf, tmp_path):
+    code, said, _ = halo("estimate", shelf / "bal", "--profile", shelf / "mac.nc", "--out", tmp_path / "costs",
+                         "--set", "workload.prompt_tokens=32", *ARRAY)
+    assert code == 0
+    for part in ("w8a8-reference", "w4a8-shifted-reference", "halo-bal", "Prefill", "Decode", "memory"):
+        assert part in said
+    assert {path.name for path in (tmp_path / "costs").iterdir()} == {"cost-prefill.json", "cost-decode.json"}
+
+
+def test_folders_are_evaluated_beside_the_original(halo, shelf, tmp_path):
+    code, said, _ = halo("evaluate", shelf / "model", "--text", shelf / "text.txt", "--quantized", shelf / "bal",
+                         "--work", tmp_path, "--set", "evaluation.window=32", "--set", "evaluation.windows=4")
+    assert code == 0
+    for part in ("original (float32)", "int8 activations", "4 windows of 32 tokens"):
+        assert part in said
+
+
+def test_failures_are_one_line_with_exit_code_2_and_leave_nothing(halo, shelf, tmp_path):
+    out = tmp_path / "out"
+    quantize = ("quantize", shelf / "model", "--out", out, "--work", tmp_path / "work")
+    with_text = ("--calibration", shelf / "text.txt")
+    assert "no calibration.txt in or beside" in fails(halo(*quantize, "--profile", shelf / "mac.nc"))
+    assert "no such profile" in fails(halo(*quantize, *with_text, "--profile", "nowhere.nc"))
+    assert "--variant 'fast'; use one of" in fails(
+        halo(*quantize, *with_text, "--profile", shelf / "mac.nc", "--variant", "fast"))
+    assert "tiles.tile_in = 48 does not divide" in fails(
+        halo(*quantize, *with_text, "--profile", shelf / "mac.nc", "--set", "tiles.tile_in=48"))
+    assert "no config.json" in fails(
+        halo("quantize", tmp_path, "--out", out, *with_text, "--profile", shelf / "mac.nc"))
+    assert "--out is missing" in fails(halo("plan", shelf / "bal", "--profile", shelf / "mac.nc"))
+    assert "not a quantized model" in fails(
+        halo("plan", shelf / "model", "--profile", shelf / "mac.nc", "--out", out))
+    assert "cannot be read" in fails(halo("run", tmp_path / "none.toml"))
+    assert "not a readable result" in fails(halo("report", tmp_path))
+    assert not out.exists()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_an_output_folder_that_exists_is_refused_before_any_work(halo, shelf, tmp_path):
+    (tmp_path / "out").mkdir()
+    done = halo("quantize", shelf / "model", "--out", tmp_path / "out", "--calibration", shelf / "text.txt",
+                "--profile", shelf / "mac.nc", "--work", tmp_path / "work")
+    assert "exists already; choose another folder" in fails(done)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_dry_run_prints_modules_models_memory_and_what_is_skipped(halo, shelf, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f'model = "{shelf}/model"\nprofile = "{shelf}/mac.nc"\ncalibration = "{shelf}/text.txt"\n'
+        f'text = "{shelf}/text.txt"\nout = "{tmp_path}/out"\nbaselines = ["rtn-w8a8"]\n'
+        "[windows]\nwindow = 32\n[evaluation]\nwindow = 32\n")
+    code, said, _ = halo("run", config, "--dry-run", *ARRAY)
+    assert code == 0
+    for part in ("model.layers.1.mlp.down_proj", "rtn-w8a8", "halo-perf-opt", "lm_head", "model in float32"):
+        assert part in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_keyboard_interrupt_says_how_to_go_on(halo, monkeypatch):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", stop)
+    code, _, error = halo()
+    assert (code, "run the same command again" in error) == (130, True)

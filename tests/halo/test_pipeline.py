@@ -1,0 +1,211 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import halo
+from characterization.profile import save_profile
+from halo.checkpoint import load_quantized
+from halo.config import build_config
+from halo.cost import load_cost
+from halo.dry_run import dry_run
+from halo.errors import ConfigError, OutputError
+from halo.layers import dequantize, spread_scales
+from halo.pipeline import estimate_folder, evaluate_folders, plan_folder, quantize_to, run
+from halo.plan import load_plan
+from halo.recipes import choose_recipes
+from halo.references import reference_models
+from halo.report import render
+from halo.results import load_result, load_results, load_run
+from halo.tables import summary_grid
+from halo.verdict import kl_difference, strongest_baseline, verdicts
+from tests.halo.synthetic import synthetic_profile
+from tests.halo.tiny import save_model, text_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def tables_of(root, **changes):
+    tables = {"model": str(root / "model"), "profile": str(root / "mac.nc"),
+              "calibration": str(root / "calibration.txt"), "text": str(root / "text.txt"),
+              "out": str(root / "out"), "variants": ["bal"],
+              "baselines": ["rtn-w8a8", "halo-w4-shifted"],
+              "windows": {"window": 32, "windows": 8}, "sensitivity": {"windows": 8, "fisher_windows": 4, "batch": 4},
+              "quantize": {"windows": 8}, "evaluation": {"window": 32, "windows": 12, "resamples": 200},
+              "codebook": {"periods": 6, "scales": 4}, "workload": {"prompt_tokens": 64},
+              "tiles": {"tile_in": 16, "tile_out": 16, "array_rows": 32, "array_cols": 32}}
+    return tables | changes
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One small run, done once for the module: its folder, configuration and results."""
+    root = tmp_path_factory.mktemp("run")
+    save_model(root / "model", "llama")
+    (root / "calibration.txt").write_text(text_of(500))
+    (root / "text.txt").write_text(text_of(700, 1))
+    save_profile(synthetic_profile(), root / "mac.nc")
+    config = build_config(tables_of(root), "test")
+    seen = []
+    results = run(config, lambda stage, done, total: seen.append((stage, done, total)))
+    return root, config, results, seen
+
+
+def test_a_run_leaves_models_plans_costs_and_accuracies_that_can_be_read_back(finished):
+    _root, config, results, _ = finished
+    assert [result.label for result in results] == ["rtn-w8a8", "halo-w4-shifted", "halo-bal"]
+    for result in results:
+        again = load_result(config.out, result.label)
+        assert again.accuracy.quality == result.accuracy.quality
+        assert (again.costs, again.bits, again.says) == (result.costs, result.bits, result.says)
+        assert again.plan.segments == result.plan.segments
+        assert load_quantized(config.out / "models" / result.label).method == result.label
+
+
+def test_progress_is_told_for_every_stage_to_its_end(finished):
+    _, _, _, seen = finished
+    last = {stage: (done, total) for stage, done, total in seen}
+    assert {"sensitivity", "quantize halo-bal", "evaluate the original", "evaluate halo-bal"} <= set(last)
+    assert all(done == total for done, total in last.values())
+
+
+def test_a_second_run_reuses_models_and_accuracies_and_writes_the_same_bytes(finished):
+    _root, config, _, _ = finished
+    kept = {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()}
+    stages = []
+    run(config, lambda stage, done, total: stages.append(stage))
+    assert not [stage for stage in stages if stage.startswith(("quantize", "evaluate"))]
+    assert {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()} == kept
+
+
+def test_a_model_made_from_other_inputs_is_made_again(finished, tmp_path):
+    root, _, _, _ = finished
+    shutil.copytree(root / "out", tmp_path / "out")
+    changed = tables_of(root, out=str(tmp_path / "out"), variants=[], baselines=["rtn-w8a8"])
+    changed["tiles"]["tile_in"] = 32
+    stages = []
+    run(build_config(changed, "test"), lambda stage, done, total: stages.append(stage))
+    assert "quantize rtn-w8a8" in stages
+    assert load_quantized(tmp_path / "out" / "models" / "rtn-w8a8").layers[0].tiles.tile_in == 32
+
+
+def test_a_folder_that_is_no_model_is_not_overwritten(finished, tmp_path):
+    root, _, _, _ = finished
+    precious = tmp_path / "out" / "models" / "rtn-w8a8" / "thesis.tex"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("years of work")
+    config = build_config(tables_of(root, out=str(tmp_path / "out"), variants=[], baselines=["rtn-w8a8"]), "test")
+    with pytest.raises(OutputError, match="exists and is not a quantized model"):
+        run(config)
+    assert precious.read_text() == "years of work"
+
+
+def test_the_report_is_made_from_saved_artifacts_alone(finished):
+    root, config, results, _ = finished
+    page, text = (config.out / "report.html").read_bytes(), (config.out / "report.md").read_text()
+    shutil.move(root / "model", root / "elsewhere")
+    try:
+        render(config.out)
+    finally:
+        shutil.move(root / "elsewhere", root / "model")
+    assert (config.out / "report.html").read_bytes() == page
+    for needed in ("typical corner, not signed off", "topological", "frequency only: one corner",
+                   "2 to 3 per inference", "With every weight zero", "HALO's own figures", "not quantized: lm_head"):
+        assert needed in text
+    for result in results:
+        assert f"{result.accuracy.quality.perplexity:.4f}" in text
+
+
+def test_results_that_are_missing_damaged_or_of_another_schema_are_named(finished, tmp_path):
+    _, config, _, _ = finished
+    with pytest.raises(OutputError, match=r"run.json: not a readable result .* run `halo run` again"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 99}))
+    with pytest.raises(OutputError, match="schema 99, this program reads 1"):
+        load_run(tmp_path)
+    with pytest.raises(OutputError, match=r"method.json: not a readable result"):
+        load_results(config.out, ["unheard"])
+
+
+def test_the_summary_has_one_row_per_method_and_its_own_baseline_is_one(finished):
+    _, _, results, _ = finished
+    grid = summary_grid(results)
+    by_label = {row[0]: dict(zip(grid.columns, row, strict=True)) for row in grid.rows}
+    assert by_label["rtn-w8a8"]["prefill time / rtn-w8a8"] == "1.000"
+    assert by_label["halo-w4-shifted"]["prefill energy / halo-w4-shifted"] == "1.000"
+    assert grid.ours == {"halo-bal"}
+
+
+def test_verdicts_are_paired_with_the_strongest_shifted_grid(finished):
+    _, _, results, _ = finished
+    w8a8, shifted, ours = results
+    assert strongest_baseline(results) is shifted
+    difference = kl_difference(ours, shifted)
+    assert difference.mean == pytest.approx(np.mean(ours.accuracy.window_kl - shifted.accuracy.window_kl))
+    assert kl_difference(ours, ours).excludes_zero is False
+    assert any(line.startswith("halo-bal against halo-w4-shifted, prefill:") for line in verdicts(results, w8a8))
+    alone = verdicts((w8a8, ours), w8a8)
+    assert any("No 4-bit grid shifted to the fast end is in this run" in line for line in alone)
+
+
+def test_a_dry_run_says_what_would_be_done_and_touches_nothing(finished, tmp_path):
+    root, _, _, _ = finished
+    config = build_config(tables_of(root, out=str(tmp_path / "new")), "test")
+    found = dry_run(config)
+    assert not config.out.exists()
+    assert {(m.n_out, m.n_in): (m.n_tiles, m.n_folds, m.n_loads) for m in found.modules} == {
+        (48, 48): (9, 2, 4), (24, 48): (6, 2, 2), (80, 48): (15, 2, 6), (48, 80): (15, 3, 6)}
+    assert "lm_head" in found.skipped
+    bits = {item.recipe.label: (item.bits_low, item.bits_high, item.done) for item in found.recipes}
+    assert bits["rtn-w8a8"] == (8 + 16 / 32, 8 + 16 / 32, False)
+    assert bits["halo-bal"] == (3.2 + 16 / 32, 4 + 16 / 32, False)
+
+
+def test_one_variant_is_quantized_to_a_new_folder_that_loads_as_a_model(finished, tmp_path):
+    _root, config, _, _ = finished
+    out = tmp_path / "bal"
+    quantized = quantize_to(config, "bal", out)
+    assert [layer.name for layer in load_quantized(out).layers] == [layer.name for layer in quantized.layers]
+    with torch.no_grad():
+        logits = halo.load(out)(input_ids=torch.arange(8)[None]).logits
+    assert torch.isfinite(logits).all()
+    with pytest.raises(OutputError, match="exists already; choose another folder"):
+        quantize_to(config, "bal", out)
+
+
+def test_a_plan_and_an_estimate_of_a_folder_agree_with_the_run(finished):
+    _, config, results, _ = finished
+    folder = config.out / "models" / "halo-bal"
+    plan = plan_folder(folder, config.profile, config.points, config.dvfs)
+    assert plan.segments == load_plan(config.out / "results" / "halo-bal" / "plan.json").segments
+    own, references = estimate_folder(config, folder)
+    assert own["prefill"] == load_cost(config.out / "results" / "halo-bal" / "cost-prefill.json")
+    assert [reference["decode"].method for reference in references] == ["w8a8-reference", "w4a8-shifted-reference"]
+    # The clock and the loads of W8A8 do not depend on the weights.
+    cycles = [report.total().cycles for report in (references[0]["prefill"], results[0].costs["prefill"])]
+    assert cycles[0] == cycles[1]
+
+
+def test_references_stay_within_half_a_step_of_what_they_round(finished):
+    _, config, _, _ = finished
+    quantized = load_quantized(config.out / "models" / "halo-bal")
+    whole, _ = reference_models(quantized, synthetic_profile())
+    for layer, rounded in zip(quantized.layers, whole.layers, strict=True):
+        error = np.abs(dequantize(layer, 32) - dequantize(rounded, 32))
+        step = spread_scales(rounded.scales, layer.codes.shape[1], 32)
+        assert np.quantile(error / step, 0.99) <= 0.51
+
+
+def test_folders_are_evaluated_beside_the_original_and_baselines(finished):
+    _, config, results, _ = finished
+    found = evaluate_folders(config, [config.out / "models" / "halo-bal"], ["rtn-w8a8"])
+    assert list(found)[:3] == ["original (float32)", "int8 activations only", "rtn-w8a8"]
+    assert found[str(config.out / "models" / "halo-bal")] == results[2].accuracy.quality
+    assert found["rtn-w8a8"] == results[0].accuracy.quality
+
+
+def test_unknown_variants_and_baselines_are_refused_together():
+    with pytest.raises(ConfigError, match=r"unknown baselines: 'w2' .*; variants: 'fast' \(known: perf-opt"):
+        choose_recipes(["fast"], ["w2"])
