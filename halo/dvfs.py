@@ -122,7 +122,8 @@ def check_geometry(layer: QuantizedLinear, config: DvfsConfig) -> None:
 def layer_plan(layer: QuantizedLinear, stage: str) -> LayerPlan:
     """Return what an accelerator must know of a layer beside its segments."""
     n_out, n_in = layer.codes.shape
-    return LayerPlan(layer.name, stage, n_out, n_in, layer.scales.shape[1], count_codes(layer.sparse_values))
+    return LayerPlan(layer.name, stage, n_out, n_in, layer.scales.shape[1],
+                     int(np.unique(layer.sparse_rows).size), count_codes(layer.sparse_values))
 
 
 def count_codes(codes: np.ndarray) -> tuple[int, ...]:

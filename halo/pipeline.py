@@ -105,9 +105,18 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
                                       step_of(progress, "sensitivity"))
     search, losses = None, None
     if any(recipe.ours for recipe in recipes):
+        report_step(progress, "codebooks and tiles", 0, 2)
         search = search_codebooks(loaded.model, profile, sensitivity, config.codebook, config.points)
+        report_step(progress, "codebooks and tiles", 1, 2)
         losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles)
+        report_step(progress, "codebooks and tiles", 2, 2)
     return Prepared(config, profile, loaded, tokens, sensitivity, search, losses)
+
+
+def report_step(progress: Progress | None, stage: str, done: int, total: int) -> None:
+    """Tell how far a stage is, where someone listens."""
+    if progress is not None:
+        progress(stage, done, total)
 
 
 def step_of(progress: Progress | None, stage: str) -> Step | None:

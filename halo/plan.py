@@ -109,6 +109,7 @@ class LayerPlan:
     Attributes:
         n, k: outputs and inputs.
         n_scalings: scales per output channel: one per fold, or one in all.
+        n_sparse_rows: outputs that have a sparse part.
         sparse_counts: how often each value of -128..127 occurs in the sparse part.
     """
 
@@ -117,6 +118,7 @@ class LayerPlan:
     n: int
     k: int
     n_scalings: int
+    n_sparse_rows: int
     sparse_counts: tuple[int, ...]
 
     @property

@@ -50,8 +50,9 @@ def render(out: Path) -> Path:
     facts = load_run(out)
     run = Run(facts, load_profile(Path(facts["profile"])), load_results(out, facts["labels"]))
     sections = (
-        gained(run), mac_section(run, out), accuracy_section(run, out), cost_section(run, out), switch_section(run),
-        paper_section(run), provenance_section(run),
+        Section("Summary", grids=(summary_grid(run.results),)), gained(run), mac_section(run, out),
+        accuracy_section(run, out), cost_section(run, out), switch_section(run), paper_section(run),
+        provenance_section(run),
     )
     lead = lead_line(run)
     write_text(out / "report.md", to_markdown(TITLE, lead, sections, out))
@@ -65,12 +66,12 @@ def lead_line(run: Run) -> str:
     work = run.facts["config"]["workload"]
     return (f"{run.facts['n_parameters'] / 1e6:.1f} M parameters on a {plan.rows} x {plan.cols} array of {head.design} "
             f"({head.library}, {plan.all_values.voltage_v:g} V); prompt of {work['prompt_tokens']} tokens, batch "
-            f"{work['batch']}, context {work['context']}. {plan.all_values.basis}.")
+            f"{work['batch']}, context {work['context']}. Periods rest on {plan.all_values.basis}.")
 
 
 def gained(run: Run) -> Section:
     """Return what was gained over the strongest honest baseline, and what was not."""
-    return Section("What was gained", grids=(summary_grid(run.results),), points=verdicts(run.results, run.w8a8))
+    return Section("What was gained, and what was not", points=verdicts(run.results, run.w8a8))
 
 
 def mac_section(run: Run, out: Path) -> Section:

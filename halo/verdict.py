@@ -12,9 +12,14 @@ from halo.results import MethodResult
 SAME = 0.005
 
 
+def shifted_baselines(results: Sequence[MethodResult]) -> list[MethodResult]:
+    """Return the methods on int4 shifted to the fast end."""
+    return [r for r in results if not r.ours and "w4-shifted" in {item.name for item in r.plan.classes}]
+
+
 def strongest_baseline(results: Sequence[MethodResult]) -> MethodResult | None:
-    """Return int4 shifted to the fast end through our own optimizer; else the best other 4-bit shifted grid."""
-    shifted = [r for r in results if not r.ours and {item.name for item in r.plan.classes} >= {"w4-shifted"}]
+    """Return int4 shifted to the fast end through our own optimizer; else the most accurate other such method."""
+    shifted = shifted_baselines(results)
     named = [r for r in shifted if r.label == SHIFTED_W4A8]
     return next(iter(named or sorted(shifted, key=lambda r: r.accuracy.quality.net_kl.mean)), None)
 
@@ -25,7 +30,7 @@ def kl_difference(result: MethodResult, baseline: MethodResult) -> Estimate:
 
 
 def verdicts(results: Sequence[MethodResult], w8a8: MethodResult) -> tuple[str, ...]:
-    """Return one sentence per searched method against the strongest baseline, and one per baseline against W8A8."""
+    """Return a sentence per method against W8A8, and per searched method against each shifted 4-bit baseline."""
     strong = strongest_baseline(results)
     ours = [result for result in results if result.ours]
     lines = [sentence(result, w8a8) for result in ([strong] if strong else []) + ours if result is not w8a8]
@@ -33,7 +38,7 @@ def verdicts(results: Sequence[MethodResult], w8a8: MethodResult) -> tuple[str, 
         lines.append("No 4-bit grid shifted to the fast end is in this run: these gains are against W8A8 only, which "
                      "is not the strongest honest baseline.")
     else:
-        lines += [judgement(result, strong) for result in ours]
+        lines += [judgement(result, base) for result in ours for base in shifted_baselines(results)]
     return tuple(lines)
 
 

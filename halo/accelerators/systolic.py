@@ -271,13 +271,14 @@ def sparse_time_ps(product: Product, layer: LayerPlan | None, machine: Machine) 
 
 
 def sparse_fj(product: Product, layer: LayerPlan | None, machine: Machine) -> float:
-    """Return the energy of sparse products, of gathering an activation for each, and of adding one sum per output."""
+    """Return the energy of sparse products, of gathering an activation for each, and of scaling and adding each sum."""
     if layer is None or not layer.n_sparse:
         return 0.0
     products = float(np.array(layer.sparse_counts) @ machine.energy_fj)
     gather = machine.sram_fj(machine.config.activation_sram, OPERAND_BITS * layer.n_sparse)
-    add = machine.sram_fj(machine.config.accumulator_sram, 2 * PARTIAL_SUM_BITS * product.n)
-    return product.m * (products + gather + add + product.n * machine.config.scale_macs * machine.mean_mac_fj)
+    add = machine.sram_fj(machine.config.accumulator_sram, 2 * PARTIAL_SUM_BITS * layer.n_sparse_rows)
+    scaling = layer.n_sparse_rows * machine.config.scale_macs * machine.mean_mac_fj
+    return product.m * (products + gather + add + scaling)
 
 
 def traffic_fj(product: Product, bits: float, machine: Machine) -> float:

@@ -101,6 +101,12 @@ def test_a_saved_plan_is_read_back_equal(tmp_path):
     assert '"schema": 1' in path.read_text()
 
 
+def test_a_layer_says_how_many_of_its_outputs_have_a_sparse_part():
+    layer = synthetic_layer("a", 64, 64, BOOKS, tile_in=32, tile_out=32, n_sparse=30)
+    plan = plan_dvfs(replace(synthetic_model({}, BOOKS), layers=(layer,)), PROFILE, POINTS, DvfsConfig())
+    assert (plan.layers[0].n_sparse, plan.layers[0].n_sparse_rows) == (30, len(set(layer.sparse_rows.tolist())))
+
+
 def test_planning_twice_gives_equal_bytes():
     assert plan_to_json(make_plan()[0]) == plan_to_json(make_plan()[0])
 
