@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from halo.codebook import Codebook
-from halo.errors import NumericsError
+from halo.errors import ConfigError, NumericsError
 from halo.layers import QuantizedLinear
 from halo.tiles import TileMap
 
@@ -39,6 +39,19 @@ class LayerTask:
     def classes(self) -> torch.Tensor:
         """The codebook position of every weight, int64 `[out, in]`."""
         return torch.from_numpy(self.tiles.of_weights(*self.weight.shape)).long().to(self.weight.device)
+
+    def only_codes(self) -> torch.Tensor:
+        """Return the codes of the one codebook that all tiles use, float32 `[K]`.
+
+        Raises:
+            ConfigError: the tiles use several.
+        """
+        used = sorted({int(position) for position in self.tiles.classes.flat})
+        if len(used) > 1:
+            names = ", ".join(self.codebooks[position].name for position in used)
+            raise ConfigError(f"{self.name}: its tiles use {names}, and this method takes one codebook for all; use "
+                              "the method halo.")
+        return self.codes_of(used[0])
 
     def codes_of(self, position: int) -> torch.Tensor:
         """Return the codes of one codebook, float32 `[K]`."""
@@ -76,7 +89,7 @@ def relative_error(error: torch.Tensor, weight: torch.Tensor, hessian: torch.Ten
     """Return tr(dW H dW^T) / tr(W H W^T), computed in float64."""
     wide, whole = error.double(), weight.double()
     energy = float(((whole @ hessian) * whole).sum())
-    return float(((wide @ hessian) * wide).sum()) / energy if energy > 0 else 0.0
+    return 0.0 if energy == 0 else float(((wide @ hessian) * wide).sum()) / energy
 
 
 def finish(

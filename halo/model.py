@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from characterization.artifact import digest_file, digest_of
+from characterization.artifact import digest_bytes, digest_file, digest_of
 from halo.errors import ModelError, NumericsError
 
 
@@ -74,6 +74,12 @@ def weight_files(folder: Path) -> list[Path]:
 def digest_model(folder: Path) -> str:
     """Return the digest of a model folder's configuration and weights."""
     return digest_of({path.name: digest_file(path) for path in (folder / "config.json", *weight_files(folder))})
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Return the digest of a model's weights in memory."""
+    return digest_of({name: digest_bytes(value.detach().cpu().numpy().tobytes())
+                      for name, value in model.named_parameters()})
 
 
 def load_model(folder: Path) -> LoadedModel:

@@ -15,7 +15,7 @@ from characterization.artifact import Provenance
 from halo.activations import quantize_activations
 from halo.checkpoint import load_linear, save_linear
 from halo.codebook import Codebook
-from halo.errors import ConfigError
+from halo.errors import ConfigError, ModelError
 from halo.layer_task import LayerTask
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.methods import Method
@@ -181,12 +181,17 @@ def inputs_of_block(
 
 
 def forward_until_caught(model: nn.Module, ids: torch.Tensor) -> None:
-    """Run `model` until the hook on a block has seen its inputs."""
+    """Run `model` until the hook on a block has seen its inputs.
+
+    Raises:
+        ModelError: the hook was never called.
+    """
     try:
         model(input_ids=ids, use_cache=False)
     except StopForward:
         return
-    raise ConfigError(f"{type(model).__name__}: its decoder layers are not called in a forward pass.")
+    raise ModelError(f"{type(model).__name__}: its decoder layers are not called one by one in a forward pass; only "
+                     "models that do so can be calibrated.")
 
 
 def run_block(

@@ -21,7 +21,7 @@ from torch import nn
 
 from characterization.artifact import Provenance, atomic_folder, write_text
 from halo.errors import ConfigError, NumericsError
-from halo.model import list_linears, torch_tools
+from halo.model import digest_weights, list_linears, torch_tools
 from halo.tokens import TokenWindows
 
 VERSION = 1
@@ -120,7 +120,7 @@ def measure_sensitivity(
         tokens: calibration windows.
         config: how many of them.
         work: folder for the moments.
-        model_digest: of the model's folder; part of the key.
+        model_digest: of the model's folder; part of the key. Where empty, the weights themselves are digested.
         progress: called with batches done and batches in all.
 
     Raises:
@@ -132,7 +132,7 @@ def measure_sensitivity(
     linears = dict(list_linears(model).linears)
     ids = torch.tensor(tokens.ids)
     hessian_ids, fisher_ids = ids[: config.windows or len(ids)], ids[: config.fisher_windows]
-    inputs = {"model": model_digest, "tokens": tokens.digest}
+    inputs = {"model": model_digest or digest_weights(model), "tokens": tokens.digest}
     provenance = Provenance("sensitivity", inputs, {"version": VERSION, **asdict(config)}, torch_tools())
     folder = work / f"sensitivity-{provenance.key[:20]}"
     if not folder.exists():

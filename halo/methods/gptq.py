@@ -30,8 +30,12 @@ class Config:
 
 
 def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
-    """Return the layer on the codebook of its first tile, scales fixed before any column is rounded."""
-    codes = task.codes_of(int(task.tiles.classes.flat[0]))
+    """Return the layer on its only codebook, scales fixed before any column is rounded.
+
+    Raises:
+        ConfigError: the tiles use several codebooks.
+    """
+    codes = task.only_codes()
     width = task.fold if config.grouped else task.weight.shape[1]
     one = torch.ones(1, device=task.weight.device)
     groups = torch.split(task.weight, width, dim=1)

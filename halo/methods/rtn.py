@@ -19,9 +19,10 @@ class Config:
 def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:  # noqa: ARG001  the protocol's signature
     """Return the layer with scale = absmax / half the codebook's range, the rule of compressed-tensors.
 
-    All tiles of a row must use one codebook: the first of the layer is taken.
+    Raises:
+        ConfigError: the tiles use several codebooks.
     """
-    codes = task.codes_of(int(task.tiles.classes.flat[0]))
+    codes = task.only_codes()
     half_range = float(codes[-1] - codes[0]) / 2 + float((codes[1:] - codes[:-1]).min()) / 2
     absmax = task.weight.abs().amax(1, keepdim=True)
     scales = round_scales((absmax / half_range).masked_fill(absmax == 0, 1.0), task.name)

@@ -107,6 +107,14 @@ def test_nan_in_inputs_names_the_module(cases, tmp_path):
         measure_sensitivity(model, cases["llama"].tokens, CONFIG, tmp_path)
 
 
+def test_another_model_is_not_taken_for_the_first(cases, tmp_path):
+    tokens, model = cases["llama"].tokens, make_model("llama")
+    first = measure_sensitivity(model, tokens, CONFIG, tmp_path)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] += 1.0
+    assert measure_sensitivity(model, tokens, CONFIG, tmp_path).digest != first.digest
+
+
 def test_an_impossible_config_is_refused(cases, tmp_path):
     case = cases["llama"]
     with pytest.raises(ConfigError, match="batch and fisher_windows must be positive"):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from halo.errors import ConfigError
+from halo.errors import ConfigError, NumericsError
 from halo.methods import gptq, halo, rtn
 from halo.methods.halo import Config
 from halo.sparse import SparseConfig
@@ -51,8 +51,21 @@ def test_error_feedback_beats_rounding_to_nearest():
     assert gptq.quantize_layer(task, gptq.Config()).loss < 0.7 * rtn.quantize_layer(task, rtn.Config()).loss
 
 
+@pytest.mark.parametrize("method", [gptq, rtn])
+def test_baselines_refuse_tiles_of_several_codebooks(method):
+    with pytest.raises(ConfigError, match="a: its tiles use fast, slow, and this method takes one codebook for all"):
+        method.quantize_layer(make_task(), method.Config())
+
+
+def test_a_result_that_is_no_number_names_the_layer():
+    task = make_task(classes=[[1] * 7] * 2)
+    object.__setattr__(task, "hessian", torch.full((200, 200), float("nan")).double())
+    with pytest.raises(NumericsError, match="a: the quantized layer is not finite; check its weights and inputs"):
+        rtn.quantize_layer(task, rtn.Config())
+
+
 def test_a_fallback_is_part_of_the_result():
-    task = make_task()
+    task = make_task(classes=[[1] * 7] * 2)
     object.__setattr__(task, "hessian", -torch.eye(200).double())
     assert gptq.quantize_layer(task, gptq.Config()).fallback == "Hessian not positive definite: no error feedback"
 
