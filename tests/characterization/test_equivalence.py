@@ -16,6 +16,8 @@ from characterization.equivalence import first_difference, prove_equivalent
 from characterization.errors import DesignError, EquivalenceError
 from characterization.liberty import read_liberty
 from characterization.netlist import Cell
+from characterization.operation import simulate_result
+from characterization.reference import load_reference
 from characterization.synthesis import synthesize
 from characterization.word import Word, as_word, select_word, wrap_word
 
@@ -295,3 +297,14 @@ def test_constants_fold_and_equal_conjunctions_are_one_node():
     assert graph.either(x, TRUE) == TRUE
     assert graph.differ(x, x) == FALSE
     assert graph.choose(TRUE, x, y) == x
+
+
+def test_random_tuples_alone_find_a_wrong_result_and_show_its_operands():
+    design = read_design(RTL / "tensor_core_dp4")
+    reference = load_reference(design)
+    cut = cut_netlist(mapped(design.name), library(), design.clock)
+    assert simulate_result(cut, design, reference, mapped(design.name), 1000) == 1024
+    wrong = replace(reference, result=lambda w, a, c, wrap: wrap(c + a[0] * w[0] + a[1] * w[1], 32))
+    with pytest.raises(EquivalenceError, match=r"with weights \[.*\], activations \[.*\] and accumulator -?\d+ the gates"
+                                               r" give -?\d+ after 3 cycles, reference.py says -?\d+"):
+        simulate_result(cut, design, wrong, mapped(design.name), 1000)
