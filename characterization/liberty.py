@@ -155,6 +155,8 @@ def read_liberty(paths: tuple[Path, ...]) -> CellLibrary:
     cells: dict[str, LibraryCell] = {}
     libraries = [parse_liberty(path) for path in paths]
     for library in libraries:
+        if (model := library.text("delay_model", "table_lookup")) != "table_lookup":
+            raise LibertyError(f"{library.where}: delay_model is {model}; only table_lookup (NLDM) is read.")
         tables = TableReader(library)
         for group in library.of_kind("cell"):
             if group.name in cells:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from characterization.netlist import Netlist
 from characterization.units import PS_PER_NS
 
 # OpenSTA 2.0 goes on after an error and exits with 0, so its output is searched.
-COMPLAINT = re.compile(r"Error:.*|.*[Cc]reating black box.*|.*syntax error.*|can't read.*|invalid command.*")
+COMPLAINT = re.compile(r"Error:.*|.*[Cc]reating black box.*|.*syntax error.*|Warning: .* not found.*")
 # Short, since OpenSTA reckons in single precision and prints a slack with few digits.
 PERIOD_NS = 10.0
 
@@ -40,13 +41,16 @@ def opensta_ps(
         ToolMissingError: `sta` is not installed.
         CharacterizationError: OpenSTA complained about the files.
     """
+    if shutil.which("sta") is None:
+        raise ToolMissingError("sta (OpenSTA) is not installed; install the Debian package opensta.")
     work.mkdir(parents=True, exist_ok=True)
     write_text(work / "netlist.v", netlist.to_verilog())
     setup = [f"read_liberty {{{plain(path, work)}}}" for path in liberty]
     setup += [f"read_verilog {{{work / 'netlist.v'}}}", f"link_design {netlist.top}"]
-    setup += ["set_cmd_units -time ns", f"create_clock -name clock -period {PERIOD_NS} [get_ports {clock}]",
-              f"set_input_delay 0 -clock clock [list {objects(inputs(netlist, clock))}]",
-              "set_output_delay 0 -clock clock [all_outputs]"]
+    setup += ["set_cmd_units -time ns", f"create_clock -name clock -period {PERIOD_NS} [get_ports {clock}]"]
+    # OpenSTA crashes on an empty list of ports.
+    setup += [f"set_{direction}_delay 0 -clock clock [list {objects(bits)}]"
+              for direction in ("input", "output") if (bits := port_bits(netlist, direction, clock))]
     return [run_case(setup, case, ends, work) for case in cases]
 
 
@@ -60,9 +64,10 @@ def plain(path: Path, work: Path) -> Path:
     return copy
 
 
-def inputs(netlist: Netlist, clock: str) -> list[str]:
-    """Return the input port bits, the clock left out."""
-    return [net for net in netlist.inputs if net != clock]
+def port_bits(netlist: Netlist, direction: str, clock: str) -> list[str]:
+    """Return the bits of the ports of one direction, the clock left out."""
+    return [f"{port.name}[{bit}]" if port.width > 1 else port.name for port in netlist.ports
+            if port.direction == direction and port.name != clock for bit in range(port.width)]
 
 
 def objects(origins: Sequence[str]) -> str:
@@ -79,14 +84,11 @@ def run_case(setup: Sequence[str], case: Mapping[str, int], ends: Sequence[str],
                'puts "DONE"', "exit"]
     write_text(work / "case.tcl", "\n".join(script) + "\n")
     command = ["sta", "-no_splash", "-exit", str(work / "case.tcl")]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise ToolMissingError("sta (OpenSTA) is not installed; install the Debian package opensta.") from None
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     output = done.stdout + done.stderr
     complaint = COMPLAINT.search(output)
     if complaint or "DONE" not in output:
-        said = complaint[0] if complaint else (output.strip().splitlines() or ["nothing"])[-1]
+        said = complaint[0] if complaint else f"nothing, it ended with code {done.returncode}"
         raise CharacterizationError(f"{work / 'case.tcl'}: OpenSTA says: {said.strip()}")
     slack = re.search(r"SLACK (\S+)", output)
     return (PERIOD_NS - float(slack[1])) * PS_PER_NS if slack else 0.0

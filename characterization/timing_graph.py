@@ -140,8 +140,8 @@ def ordered(netlist: Netlist, cells: Mapping[str, LibraryCell], clock_net: str) 
     try:
         names = list(nx.lexicographical_topological_sort(combinational, key=lambda name: (len(name), name)))
     except nx.NetworkXUnfeasible:
-        loop = " -> ".join(edge[0] for edge in nx.find_cycle(combinational))
-        raise NetlistError(f"{netlist.top}: combinational loop {loop}; cut it with a flop.") from None
+        loop = ", ".join(sorted(edge[0] for edge in nx.find_cycle(combinational, source=sorted(by_name))))
+        raise NetlistError(f"{netlist.top}: combinational loop through {loop}; cut it with a flop.") from None
     return [by_name[name] for name in names]
 
 

@@ -8,17 +8,28 @@ LOADS_PF, SLEWS_NS = (0.001, 0.01), (0.01, 0.1)
 HEADER = """library (small) {
   /* a comment with a { brace
      over two lines */
+  delay_model : table_lookup;
   time_unit : "1ns"; voltage_unit : "1V"; leakage_power_unit : "1pW"; capacitive_load_unit (1, pf);
   nom_voltage : 1.8; nom_temperature : 25;
+  input_threshold_pct_rise : 50; input_threshold_pct_fall : 50;
+  output_threshold_pct_rise : 50; output_threshold_pct_fall : 50;
+  slew_lower_threshold_pct_rise : 20; slew_lower_threshold_pct_fall : 20;
+  slew_upper_threshold_pct_rise : 80; slew_upper_threshold_pct_fall : 80;
   operating_conditions (slow) { voltage : 1.6; temperature : 100; }
   default_operating_conditions : "slow";
   lu_table_template (load_slew) {
     variable_1 : total_output_net_capacitance; variable_2 : input_net_transition;
     index_1 ("1000, 1001"); index_2 ("1000, 1001");
   }
-  lu_table_template (slew_load) { variable_1 : input_net_transition; variable_2 : total_output_net_capacitance; }
-  lu_table_template (check) { variable_1 : related_pin_transition; variable_2 : constrained_pin_transition; }
-  power_lut_template (energy) { variable_1 : input_transition_time; }
+  lu_table_template (slew_load) {
+    variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
+    index_1 ("1000, 1001"); index_2 ("1000, 1001");
+  }
+  lu_table_template (check) {
+    variable_1 : related_pin_transition; variable_2 : constrained_pin_transition;
+    index_1 ("1000, 1001"); index_2 ("1000, 1001, 1002");
+  }
+  power_lut_template (energy) { variable_1 : input_transition_time; index_1 ("1000, 1001"); }
 """
 
 
@@ -35,8 +46,8 @@ def table(kind, base_ps, per_ff, per_ps, template="load_slew"):
 
 def timing(related, rise_ps, fall_ps, sense="", when="", kind="", template="load_slew"):
     text = f'timing () {{ related_pin : "{related}";\n'
-    text += "".join(f'{name} : "{value}";\n' for name, value in
-                    (("timing_sense", sense), ("when", when), ("timing_type", kind)) if value)
+    text += f'when : "{when}";\n' if when else ""
+    text += "".join(f"{name} : {value};\n" for name, value in (("timing_sense", sense), ("timing_type", kind)) if value)
     text += table("cell_rise", rise_ps, 2, 0.1, template) + table("cell_fall", fall_ps, 2, 0.1, template)
     text += table("rise_transition", 10, 1, 0.2, template) + table("fall_transition", 10, 1, 0.2, template)
     return text + "}\n"

@@ -182,6 +182,7 @@ def test_a_missing_pin_is_reported_with_the_line_of_the_cell(library):
     ('related_pin : "A"', 'related_pin : ""', "timing group of cell INV has no related_pin"),
     ("!(!(!A))", "!(!(!Z))", "cell INV: function: expression .* names Z"),
     ('"1ns"', '"1 hour"', "time_unit is '1 hour'"),
+    ("table_lookup", "polynomial", "delay_model is polynomial; only table_lookup"),
     ("capacitive_load_unit (1, pf);", "", "has no capacitive_load_unit"),
     ("area : 10.0", "area ? 10.0", "'area \\? 10.0' is no Liberty statement"),
 ])
