@@ -63,9 +63,7 @@ def simulate_core(
     timed: TimedNetlist, design: MacDesign, stimulus: Stimulus, edge_cost: np.ndarray, work: Path,
     workers: int = 2, progress: Progress | None = None,
 ) -> CoreTrace:
-    """Return the trace of `stimulus` through the core, the same whatever `workers`.
-
-    Each weight's block is saved when done; a run that was killed takes up what is there.
+    """Return the trace of `stimulus` through a MAC's core, every settled state checked against the reference.
 
     Args:
         timed: the core.
@@ -80,12 +78,38 @@ def simulate_core(
         SimulationError: the core settles to something else than its reference says, or the simulator failed.
         ToolMissingError: Icarus is not installed.
     """
+    watched = watched_sinks(timed, design)
+    expected = np.stack([expected_sinks(timed, design, states) for states in stimulus.states])
+    return simulate_states(timed, stimulus, expected, watched, edge_cost, work, workers, progress)
+
+
+def simulate_states(
+    timed: TimedNetlist, stimulus: Stimulus, expected: np.ndarray, watched: Sequence[int], edge_cost: np.ndarray,
+    work: Path, workers: int = 2, progress: Progress | None = None,
+) -> CoreTrace:
+    """Return the trace of `stimulus` through a core, the same whatever `workers`.
+
+    Each weight's block is saved when done; a run that was killed takes up what is there.
+
+    Args:
+        timed: the core.
+        stimulus: the states to step through.
+        expected: what the sinks must settle to, uint8 [weight, step, sink].
+        watched: positions of the sinks whose requirement counts.
+        edge_cost: int64 [net, edge] in the order of `net_order`; sums of them come back as `cost`.
+        work: folder for the bench, its logs, and finished blocks.
+        workers: simulator processes.
+        progress: called with (weights done, weights).
+
+    Raises:
+        SimulationError: a sink settles to something else, or the simulator failed.
+        ToolMissingError: Icarus is not installed.
+    """
     count: Count = "always" if stimulus.cost_steps[1:].all() else "gated"
-    text = core_verilog(timed, edge_cost, watched_sinks(timed, design), count)
+    text = core_verilog(timed, edge_cost, watched, count)
     folder = work / f"core-{digest_of_run(text, stimulus)[:20]}"
     pending = [block for block, weight in enumerate(stimulus.weights) if not block_path(folder, weight).is_file()]
     if pending:
-        expected = np.stack([expected_sinks(timed, design, states) for states in stimulus.states])
         write_text(folder / "core.v", text)
         write_plan(folder / "plan.npz", stimulus, expected, gated=count == "gated")
         compile_bench([folder / "core.v"], "core", folder / "build")

@@ -76,10 +76,11 @@ endmodule
 """
 
 
+# Nets get their first values at time 0, which is no change; with a negative setup it would be required before it.
 WATCH_MODULE = """module watch #(parameter signed [63:0] RISE_FS = 0, FALL_FS = 0) (input d);
   time required;
   initial required = 0;
-  always @(d) required = $time + (d ? RISE_FS : FALL_FS);
+  always @(d) if ($time > 0) required = $time + (d ? RISE_FS : FALL_FS);
 endmodule
 """
 
