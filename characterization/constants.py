@@ -38,8 +38,14 @@ class Constants:
         self._known = {net: np.full(n_cases, value, dtype=np.int8) for net, value in CONSTANTS.items()}
         self._known |= {net: np.asarray(values, dtype=np.int8) for net, values in fixed.items()}
         for gate in gates:
-            if gate.net not in self._known and any(net in self._known for net in gate.nets):
+            if not gate.nets:
+                self.learn(gate.net, self.tied(gate.truth))
+            elif gate.net not in self._known and self.any_known(gate.nets):
                 self.learn(gate.net, evaluate(gate.truth, [self[net] for net in gate.nets]))
+
+    def tied(self, truth: int) -> np.ndarray:
+        """Return the value of a gate without inputs (a tie cell) `[case]`."""
+        return np.full(self.n_cases, truth & 1, dtype=np.int8)
 
     def learn(self, net: str, value: np.ndarray) -> None:
         """Note the value of a net over the cases."""
@@ -93,7 +99,7 @@ def passing(truth: int, values: Sequence[np.ndarray]) -> np.ndarray:
     An edge passes if some assignment of the other inputs, within their constants, makes the output follow this way.
     """
     agrees = agreement(values)
-    result = np.zeros((len(values), 2, 2, len(values[0])), dtype=bool)
+    result = np.zeros((len(values), 2, 2, len(values[0]) if values else 1), dtype=bool)
     for pin, value in enumerate(values):
         for pattern in range(1 << len(values)):
             low, high = truth >> pattern & 1, truth >> (pattern | 1 << pin) & 1

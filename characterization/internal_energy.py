@@ -44,7 +44,7 @@ def gate_energy_fj(
                              for edge_in, edge_out in arcs.curves if edge_out == edge})
             slew_ps = float(np.mean([slews_ps[i, edge_in] for edge_in in before])) if before else 0.0
             energy[edge, i] = mean_energy(powers, edge, slew_ps, load_ff[edge])
-    result: np.ndarray = energy.mean(axis=1)
+    result: np.ndarray = energy.mean(axis=1) if gate.pins else np.zeros(2)
     return result
 
 

@@ -59,6 +59,8 @@ def settle_gate(
     if constants.any_known(gate.nets):
         value, passes = follow(gate.expression, gate.pins, [constants[net] for net in gate.nets])
         constants.learn(gate.net, value)
+    if not gate.nets:
+        constants.learn(gate.net, constants.tied(gate.truth))
     moving = constants.moves(gate.net)
     for arcs in gate.arc_sets:
         net = gate.nets[arcs.pin]

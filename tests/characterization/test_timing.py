@@ -233,6 +233,16 @@ def test_a_bilinear_table_is_read_exactly_inside_and_outside(slew_ps, load_ff):
     assert curve.outside(slew_ps) == (not (10 <= slew_ps <= 80 and 1 <= load_ff <= 5))
 
 
+def test_a_tie_cell_is_a_constant(tmp_path):
+    tie = cell("TIE", output("Y", "1", ""))
+    library = read(tmp_path, library_text(*CELLS, tie))
+    tied = netlist(flop("f1", "y", Q="q"), ("u0", "TIE", {"Y": "one"}),
+                   ("u1", "XOR2", {"A": "q", "B": "one", "Y": "y"}))
+    tied = replace(tied, output_pins={**OUTPUTS, "TIE": ("Y",)})
+    steps = critical_path(annotate(tied, library, CORNER, "clk"), design(), None)
+    assert [step.edge for step in steps[:2]] in (["rise", "fall"], ["fall", "rise"])   # XOR with 1 inverts
+
+
 @pytest.mark.parametrize(("cells", "message"), [
     ([flop("f1", "y", Q="q"), ("u1", "NAND2", {"A": "q", "B": "x", "Y": "y"}), ("u2", "INV", {"A": "y", "Y": "x"})],
      "pe: combinational loop through u1, u2"),
