@@ -74,7 +74,10 @@ def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig
 
 def describe(design: MacDesign, config: StimulusConfig) -> str:
     """Return the distribution in words."""
-    sums = f"random {design.accumulator_bits}-bit partial sums; controls held as in compute mode, seed {config.seed}"
+    sums = (
+        f"random {design.accumulator_bits}-bit partial sums; controls held as in compute mode, the same draws for "
+        f"every weight, seed {config.seed}"
+    )
     if design.weight_mode == "stationary":
         return (
             f"{config.transitions} transitions per weight: weight constant, activation pairs uniform over int8, {sums}"
@@ -90,7 +93,8 @@ def describe(design: MacDesign, config: StimulusConfig) -> str:
 def block_states(registers: Registers, weight: int, config: StimulusConfig) -> np.ndarray:
     """Return the states of one weight's block, uint8 [step, source]."""
     design, timed = registers.design, registers.timed
-    rng = np.random.default_rng([config.seed, weight + 128])
+    # One seed for all weights: what operands are drawn moves all weights' energies alike and leaves their ratios.
+    rng = np.random.default_rng(config.seed)
     if design.weight_mode == "stationary":
         operands = stationary_operands(design, weight, config.transitions, rng)
     else:

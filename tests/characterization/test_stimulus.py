@@ -40,12 +40,14 @@ def test_a_stationary_weight_and_what_nobody_names_stand_still_while_operands_mo
     assert stimulus.cost_steps.tolist() == [False, *[True] * 50]
 
 
-def test_each_weight_has_its_own_stimulus_whatever_the_others(stationary):
+def test_every_weight_sees_the_same_operands_whatever_other_weights_are_simulated(stationary):
     timed, design = stationary
     both = make_stimulus(timed, design, StimulusConfig(20, 3, (5, 6)))
     alone = make_stimulus(timed, design, StimulusConfig(20, 3, (6,)))
     other = make_stimulus(timed, design, StimulusConfig(20, 4, (6,)))
     np.testing.assert_array_equal(both.states[1], alone.states[0])
+    for bus in ("act_out", "acc_out", "shadow"):
+        np.testing.assert_array_equal(*words(both, timed, design, bus))
     assert (other.states != alone.states).any()
 
 
