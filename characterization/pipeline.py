@@ -84,7 +84,10 @@ def profile_mac(
     netlist = map_design(design, pdk, folder, progress)
     prove(netlist, design, library, folder, progress)
     joined = abut(netlist, design.neighbours)
-    results = [measure(joined, design, corner, config, folder, progress) for corner in pdk.corners]
+    # All corners are annotated before any is simulated: a cell that one of them lacks must not cost minutes to find.
+    cores = [annotate(joined, read_liberty(corner.liberty), corner, design.clock) for corner in pdk.corners]
+    results = [measure(joined, timed, design, corner, config, folder, progress)
+               for corner, timed in zip(pdk.corners, cores, strict=True)]
     return assemble(design, pdk, netlist, config, results)
 
 
@@ -120,18 +123,16 @@ def prove(netlist: Netlist, design: MacDesign, library: CellLibrary, folder: Pat
 
 
 def measure(
-    joined: Netlist, design: MacDesign, corner: Corner, config: CharacterizeConfig, folder: Path,
+    joined: Netlist, timed: TimedNetlist, design: MacDesign, corner: Corner, config: CharacterizeConfig, folder: Path,
     progress: StageProgress,
 ) -> CornerResult:
     """Return delays and activity at one corner; every simulated transition is checked against the bound."""
-    library = read_liberty(corner.liberty)
-    timed = annotate(joined, library, corner, design.clock)
     bound = topological_ps(timed, design, WEIGHTS)
     stimulus = StimulusConfig(config.transitions, config.seed)
     tick = partial(progress, f"simulation {corner.name}")
     activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers, tick)
     check_observed(activity.weights, activity.settle_ps, bound)
-    static = sta_ps(joined, library, corner, design, WEIGHTS)
+    static = sta_ps(joined, read_liberty(corner.liberty), corner, design, WEIGHTS)
     return CornerResult(corner, timed, bound, static, floor_ps(timed, design), activity)
 
 
