@@ -55,7 +55,7 @@ def cost_grid(
     costs: Sequence[CostReport], bases: Sequence[CostReport], scope: Scope, ours: frozenset[str] = frozenset()
 ) -> Grid:
     """Return one table of costs of one phase: absolute first, then as shares of each base, without and with DRAM."""
-    columns = ("method", "compute µs", "memory µs", "binds", "with DRAM µs", "on chip µJ", "with DRAM µJ",
+    columns = ("method", "compute µs", "memory µs", "binds", "with DRAM µs", "on chip mJ", "with DRAM mJ",
                *(f"{what} / {base.method}" for base in bases
                  for what in ("time", "time with DRAM", "energy", "energy with DRAM")))
     rows = tuple(cost_row(report, [compare(report, base, scope) for base in bases], scope) for report in costs)
@@ -68,7 +68,7 @@ def cost_row(report: CostReport, ratios: Sequence[Ratio], scope: Scope) -> tuple
     """Return one row of a table of costs."""
     total = report.total(scope)
     cells = [report.method, f"{1e6 * total.compute_s:.1f}", f"{1e6 * total.memory_s:.1f}", total.binds,
-             f"{1e6 * total.total_s:.1f}", f"{total.energy.on_chip_fj / 1e9:.2f}", f"{total.energy.total_fj / 1e9:.2f}"]
+             f"{1e6 * total.total_s:.1f}", f"{total.energy.on_chip_fj / 1e12:.3f}", f"{total.energy.total_fj / 1e12:.3f}"]
     for ratio in ratios:
         cells += [f"{1 / ratio.speedup:.3f}", f"{1 / ratio.speedup_with_memory:.3f}", f"{ratio.energy:.3f}",
                   f"{ratio.energy_with_memory:.3f}"]
