@@ -68,7 +68,8 @@ def cost_row(report: CostReport, ratios: Sequence[Ratio], scope: Scope) -> tuple
     """Return one row of a table of costs."""
     total = report.total(scope)
     cells = [report.method, f"{1e6 * total.compute_s:.1f}", f"{1e6 * total.memory_s:.1f}", total.binds,
-             f"{1e6 * total.total_s:.1f}", f"{total.energy.on_chip_fj / 1e12:.3f}", f"{total.energy.total_fj / 1e12:.3f}"]
+             f"{1e6 * total.total_s:.1f}", *(f"{energy_fj / 1e12:.3f}" for energy_fj in
+                                             (total.energy.on_chip_fj, total.energy.total_fj))]
     for ratio in ratios:
         cells += [f"{1 / ratio.speedup:.3f}", f"{1 / ratio.speedup_with_memory:.3f}", f"{ratio.energy:.3f}",
                   f"{ratio.energy_with_memory:.3f}"]
