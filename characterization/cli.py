@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -174,11 +175,13 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 def summary_table(profile: MacProfile) -> Table:
     """Return the closing table: worst delay, the fastest 9 and 16 values, floor, energy, area; one row per corner."""
     head = profile.head
-    title = f"{head.design} on {head.library}: {head.n_cells} cells, {head.area_um2:.0f} um2, {head.stimulus}"
-    shown = Table(title=title, caption="delays are topological bounds, register to register; typical, not signed off")
-    for name in ("corner", "V", "worst ps", "9th fastest", "16th fastest", "floor ps", "observed max",
-                 "fJ/op mean", "fJ/op w=0", "clock+regs"):  # fmt: skip
-        shown.add_column(name, justify="right")
+    title = f"{head.design} on {head.library}: {head.n_cells} cells, {head.area_um2:.0f} um2"
+    caption = ("delay bounds in ps, register to register, topological; energy in fJ per operation; not signed off. "
+               f"{head.stimulus}")
+    shown = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("corner", "V", "worst", "9th fastest", "16th fastest", "floor", "observed", "energy", "at w=0",
+                 "clock, regs"):  # fmt: skip
+        shown.add_column(name, justify="right", overflow="fold")
     for index, corner in enumerate(profile.corners):
         bound, energy = profile.topological_ps[index], profile.energy_fj[index]
         share = profile.register_energy_fj[index].mean() / energy.mean()
