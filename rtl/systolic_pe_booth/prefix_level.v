@@ -15,7 +15,7 @@ module prefix_level #(
     genvar i;
     generate
         for (i = 0; i < WIDTH; i = i + 1) begin : column
-            if ((i >> LEVEL) & 1) begin : upper
+            if (((i >> LEVEL) & 1) == 1) begin : upper
                 assign g_right[i] = g[((i >> LEVEL) << LEVEL) - 1];
                 assign p_right[i] = p[((i >> LEVEL) << LEVEL) - 1];
             end else begin : lower
