@@ -106,10 +106,11 @@ def check_fit(name: str, weight: torch.Tensor, config: TileConfig) -> None:
     """Check that a layer is not so small that its tiles would be mostly empty.
 
     Raises:
-        ModelError: both extents are under half a tile.
+        ModelError: not even its fullest tile is a quarter full.
     """
     out_features, in_features = weight.shape
-    if 2 * out_features < config.tile_out and 2 * in_features < config.tile_in:
+    fullest = min(out_features, config.tile_out) * min(in_features, config.tile_in)
+    if 4 * fullest < config.tile_out * config.tile_in:
         raise ModelError(f"{name}: shape {out_features} x {in_features} fills less than a quarter of a tile of "
                          f"{config.tile_out} x {config.tile_in}; set tiles.tile_out and tiles.tile_in smaller.")
 

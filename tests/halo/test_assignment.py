@@ -2,10 +2,12 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+import torch
 
 from halo.assignment import (
     TileLosses,
     assign_tiles,
+    check_fit,
     choose_classes,
     convex_front,
     measure_tile_losses,
@@ -103,6 +105,18 @@ def test_shapes_that_no_tile_fits_are_refused(cases):
     case = cases["llama"]
     with pytest.raises(ModelError, match=r"fills less than a quarter of a tile of 512 x 512; set tiles.tile_out"):
         assign_tiles(case.loaded.model, case.sensitivity, (FAST,), TileConfig(512, 512, 512, 512))
+
+
+@pytest.mark.parametrize(("tile_in", "tile_out", "fits"), [(64, 64, True), (128, 64, True), (128, 128, True),
+                                                          (256, 64, True), (256, 128, False), (512, 64, False)])
+def test_a_layer_fits_when_its_fullest_tile_is_a_quarter_full(tile_in, tile_out, fits):
+    config = TileConfig(tile_in, tile_out, tile_in, tile_out)
+    weight = torch.zeros(64, 64)
+    if fits:
+        check_fit("layer", weight, config)
+    else:
+        with pytest.raises(ModelError, match="less than a quarter of a tile"):
+            check_fit("layer", weight, config)
 
 
 def test_no_codebooks_are_refused(cases):
