@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from characterization.commands.options import CornerName, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
+from characterization.commands.progress import progress_bars
 from characterization.errors import CharacterizationError
 
 if TYPE_CHECKING:
@@ -32,12 +23,6 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Hardware to tables: delay and energy of every weight value of a Verilog MAC.",
 )  # fmt: skip
-DesignPath = Annotated[Path, typer.Argument(help="a design.toml, or the folder that has one")]
-PdkName = Annotated[str, typer.Option("--pdk", help="a library of characterization/pdks, or a PDK TOML file")]
-LibertyPath = Annotated[list[Path] | None, typer.Option("--liberty", help="Liberty file(s) to use in place of a PDK")]
-CornerName = Annotated[str | None, typer.Option("--corner", help="one corner of the PDK; default: all of them")]
-PdkRoot = Annotated[Path | None, typer.Option("--pdk-root", help="folder of the PDK's Liberty files")]
-WorkPath = Annotated[Path, typer.Option("--work", help="cache and logs; may be deleted at any time")]
 
 
 @app.command()
@@ -154,22 +139,6 @@ def bench(
         counts = (row.n_operations, row.n_clocks, row.n_checked)
         shown.add_row(row.level, *map(str, counts), ", ".join(row.observed))
     Console().print(shown)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback (stage, done, total) that shows one bar per stage on the terminal."""
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show_stage(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done, total=total)
-
-        yield show_stage
 
 
 def summary_table(profile: MacProfile) -> Table:

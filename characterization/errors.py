@@ -8,6 +8,8 @@ CharacterizationError
 ├── EquivalenceError     the mapped netlist disagrees with its reference
 ├── NetlistError         a netlist that cannot be read or cut
 ├── SimulationError      Icarus or a bench failed
+├── CellsError           transistors to Liberty: a wheel, layout, or cell that cannot be measured
+├── CertifyError         a certificate that cannot be asked for, or not be had
 ├── ToolMissingError     an external program is not installed
 └── ArtifactError        a saved file of another schema, damaged, or for other inputs
 
@@ -45,6 +47,14 @@ class NetlistError(CharacterizationError):
 
 class SimulationError(CharacterizationError):
     """A simulator or bench that failed."""
+
+
+class CellsError(CharacterizationError):
+    """A standard cell that cannot be extracted, simulated or measured."""
+
+
+class CertifyError(CharacterizationError):
+    """A certified delay that was asked of something it cannot be had for."""
 
 
 class ToolMissingError(CharacterizationError):

@@ -1,0 +1,1 @@
+"""The commands of `characterize`, one file each; `cli.py` registers them."""
