@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from characterization.constants import FALL, RISE, UNKNOWN, passing
+from characterization.constants import FALL, RISE, UNKNOWN, Constants, passing
 from characterization.internal_energy import clock_energy_fj, gate_energy_fj, input_energies_fj, launch_energy_fj
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
@@ -19,8 +19,9 @@ from characterization.timing_graph import Check, GraphGate, TimingGraph, build_g
 def annotate(netlist: Netlist, library: CellLibrary, corner: Corner, clock: str) -> TimedNetlist:
     """Return one cycle of a mapped (abutted) netlist with delays and energies, no weight fixed.
 
-    Slews are the worst over all inputs and conditions. Ports arrive at time 0 with slew 0 and outputs weigh nothing;
-    the clock is ideal.
+    Delays include the library's factor for several inputs that switch at once; that is the one delay set which the
+    topological bound, SAT and simulation share. Slews are the worst over all inputs and conditions. Ports arrive at
+    time 0 with slew 0 and outputs weigh nothing; the clock is ideal.
 
     Raises:
         NetlistError: a loop, or a flop that the clock port does not clock directly.
@@ -29,12 +30,16 @@ def annotate(netlist: Netlist, library: CellLibrary, corner: Corner, clock: str)
     graph = build_graph(netlist, library, clock)
     slew_ps = {net: np.maximum(values[:, 0], 0.0)
                for net, values in settle(graph, {}, 1).slew_ps.items()}
+    constants = Constants(graph.gates, {}, 1)
     gates, outside = [], sum(launch.outside for launch in graph.launches)
     for gate in graph.gates:
         slews = np.array([slew_ps.get(net, np.zeros(2)) for net in gate.nets]).reshape(-1, 2)
         delay_ps, missed = gate_delays(gate, slews)
+        late, _ = factors_of(gate, library, constants)
+        delay_ps = stretched(delay_ps, late)
         energy = gate_energy_fj(gate, graph.cells[gate.kind], slews, graph.load_ff[gate.net])
-        gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth, delay_ps, energy))
+        gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth, delay_ps, energy,
+                          late))
         outside += missed
     sinks, missed = sinks_of(graph, slew_ps)
     kinds = [graph.cells[cell.kind] for cell in netlist.cells]
@@ -60,6 +65,22 @@ def gate_delays(gate: GraphGate, slews_ps: np.ndarray) -> tuple[np.ndarray, int]
                 delay_ps[index] = np.fmax(delay_ps[index], delay.at(at_ps))
                 outside += delay.outside(at_ps) + slew.outside(at_ps)
     return delay_ps, outside
+
+
+def factors_of(gate: GraphGate, library: CellLibrary, constants: Constants) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (late, early) factors of several inputs switching at once `[output edge]`; 1 with one live input."""
+    factors = np.ones((2, 2))
+    if sum(bool(constants.moves(net)[0]) for net in gate.nets) > 1:
+        stated = library.multi_input.get(gate.kind, {})
+        for edge in (FALL, RISE):
+            factors[:, edge] = stated.get((gate.pin, edge), (1.0, 1.0))
+    return factors[0], factors[1]
+
+
+def stretched(delay_ps: np.ndarray, late: np.ndarray) -> np.ndarray:
+    """Return delays `[input, input edge, output edge]` times `late` `[output edge]`; a negative one stays as it is."""
+    result: np.ndarray = np.where(delay_ps > 0, delay_ps * late, delay_ps)
+    return result
 
 
 def sources_of(graph: TimingGraph) -> tuple[Source, ...]:

@@ -7,7 +7,7 @@ the cell declares its pins.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -119,13 +119,19 @@ class LibraryCell:
 
 @dataclass(frozen=True, eq=False)
 class CellLibrary:
-    """The cells of one corner; several Liberty files make one library."""
+    """The cells of one corner; several Liberty files make one library.
+
+    Attributes:
+        multi_input: factors on a cell's delays for several inputs that switch at once: by cell name, then by (output
+            pin, output edge), the pair (late, early); late is at least 1, early at most 1, a cell not listed has 1.
+    """
 
     name: str
     paths: tuple[Path, ...]
     cells: Mapping[str, LibraryCell]
     nominal_voltage_v: float
     nominal_temp_c: float
+    multi_input: Mapping[str, Mapping[tuple[str, int], tuple[float, float]]] = field(default_factory=dict)
 
     def cell(self, kind: str, needed_by: str) -> LibraryCell:
         """Return the cell called `kind`, usable in timing; `needed_by` names who asks.

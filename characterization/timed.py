@@ -7,7 +7,7 @@ Static timing, SAT and simulation all read this one delay set.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -24,8 +24,9 @@ class Gate:
         net: the net it drives.
         pins, nets: input pin names and the nets on them, in the bit order of `truth`.
         truth: the function as a truth table: bit i is the output for input pattern i, `pins[0]` the lowest bit.
-        delay_ps: `[input, input edge, output edge]`, edges FALL=0 and RISE=1; NaN where no arc is.
+        delay_ps: `[input, input edge, output edge]`, edges FALL=0 and RISE=1; NaN where no arc is. It includes `late`.
         energy_fj: internal energy of an output edge `[output edge]`, mean over input pins at the annotated slews.
+        late: the factor for several inputs that switch at once `[output edge]`; 1 with fewer than two live inputs.
     """
 
     cell: str
@@ -37,6 +38,7 @@ class Gate:
     truth: int
     delay_ps: np.ndarray
     energy_fj: np.ndarray
+    late: np.ndarray = field(default_factory=lambda: np.ones(2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,6 +109,24 @@ def test_a_non_unate_gate_keeps_all_four_edges_apart(library):
     assert delay[FALL, FALL] == pytest.approx(50 + 2 + from_fall)
 
 
+def test_gates_of_several_live_inputs_are_stretched_by_the_multi_input_factor(library):
+    factors = {"XOR2": {("Y", RISE): (1.25, 0.5), ("Y", FALL): (1.1, 0.6)}, "INV": {("Y", RISE): (9.0, 0.1)}}
+    several = replace(library, multi_input=factors)
+    tied = netlist(*map(tuple_of, GATED.cells), ("u4", "XOR2", {"A": "r", "B": "CONST1", "Y": "y"}), inputs=("en",))
+    plain, slow = (annotate(tied, one, CORNER, "clk") for one in (library, several))
+    for gate in plain.gates:
+        late = {"u3": [1.1, 1.25]}.get(gate.cell, [1.0, 1.0])     # u4 has one live input only, u2 has one pin
+        np.testing.assert_allclose(slow.gate_of[gate.net].delay_ps, gate.delay_ps * late)
+        assert list(slow.gate_of[gate.net].late) == late
+    # What OpenSTA says knows of no such factor.
+    weights = np.array([0, 1])
+    np.testing.assert_array_equal(*(sta_ps(GATED, one, CORNER, design(), weights) for one in (library, several)))
+
+
+def tuple_of(one):
+    return one.name, one.kind, dict(one.pins)
+
+
 def test_the_worst_condition_counts(tmp_path):
     slow_and_fast = timing("A", 40, 40, "negative_unate", "B") + timing("A", 30, 90, "negative_unate", "!B")
     both = output("Y", "(A B)'", slow_and_fast + timing("B", 1, 1))
