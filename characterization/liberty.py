@@ -124,6 +124,8 @@ class CellLibrary:
     Attributes:
         multi_input: factors on a cell's delays for several inputs that switch at once: by cell name, then by (output
             pin, output edge), the pair (late, early); late is at least 1, early at most 1, a cell not listed has 1.
+        multi_input_source: where those factors come from, in words; '' if nobody asked for any.
+        interpolated: names of the two libraries between whose voltages this one lies; None if it was read from a file.
     """
 
     name: str
@@ -132,6 +134,8 @@ class CellLibrary:
     nominal_voltage_v: float
     nominal_temp_c: float
     multi_input: Mapping[str, Mapping[tuple[str, int], tuple[float, float]]] = field(default_factory=dict)
+    multi_input_source: str = ""
+    interpolated: tuple[str, str] | None = None
 
     def cell(self, kind: str, needed_by: str) -> LibraryCell:
         """Return the cell called `kind`, usable in timing; `needed_by` names who asks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +14,34 @@ from characterization.liberty_syntax import parse_liberty
 from characterization.liberty_tables import operating_conditions
 
 SHIPPED = Path(__file__).parent / "pdks"
-KEYS: dict[str, type | tuple[type, ...]] = {"name": str, "root": str, "source": str, "dont_use": list, "corners": list}
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "name": str, "root": str, "source": str, "dont_use": list, "corners": list,
+    "multi_input_late": (int, float), "multi_input_early": (int, float),
+}
 CORNER_KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str, "liberty": list, "process": str, "voltage_v": (int, float), "temp_c": (int, float),
 }
+NAME = re.compile(r"(?P<process>[a-z]+)_(?P<sign>n?)(?P<temp>\d+)C_(?P<volt>\d+)v(?P<part>\d+)")
+SAME_V = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Corner:
-    """One process, voltage and temperature; `liberty` are the files that together hold its cells."""
+    """One process, voltage and temperature.
+
+    Attributes:
+        liberty: the files that together hold its cells; of an interpolated corner, those of both neighbours.
+        interpolated: the two characterized corners between whose voltages this one lies; None if it is one itself.
+        multi_input: (late, early) factors on cells of several inputs where no measured ones lie beside the Liberty.
+    """
 
     name: str
     liberty: tuple[Path, ...]
     process: str
     voltage_v: float
     temp_c: float
+    interpolated: tuple[Corner, Corner] | None = None
+    multi_input: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +55,54 @@ class Pdk:
     def corner(self, name: str | None = None) -> Corner:
         """Return the corner called `name`; None means the only one.
 
+        A name such as `ss_n40C_1v70` may also lie between two characterized voltages of its process and temperature.
+
         Raises:
             PdkError: there is no such corner, or several and none was named.
         """
         for corner in self.corners:
             if corner.name == name or (name is None and len(self.corners) == 1):
                 return corner
+        if name is not None and (found := NAME.fullmatch(name)):
+            temp_c = float(found["temp"]) * (-1 if found["sign"] else 1)
+            return self.at(found["process"], temp_c, float(f"{found['volt']}.{found['part']}"))
         asked = "no corner was named" if name is None else f"no corner {name!r}"
         raise PdkError(f"PDK {self.name}: {asked}; it has {', '.join(corner.name for corner in self.corners)}.")
+
+    def at(self, process: str, temp_c: float, voltage_v: float) -> Corner:
+        """Return the corner at this voltage: a characterized one, or one interpolated between its two neighbours.
+
+        Raises:
+            PdkError: nothing of this process and temperature is characterized, or the voltage lies outside its range.
+        """
+        row = sorted((corner for corner in self.corners if (corner.process, corner.temp_c) == (process, temp_c)),
+                     key=lambda corner: corner.voltage_v)  # fmt: skip
+        name = corner_name(process, temp_c, voltage_v)
+        if not row:
+            known = ", ".join(dict.fromkeys(f"{corner.process} at {corner.temp_c:g} C" for corner in self.corners))
+            raise PdkError(f"PDK {self.name}: no corner {name}: nothing of process {process} at {temp_c:g} C is "
+                           f"characterized; it has {known}.")
+        for corner in row:
+            if abs(corner.voltage_v - voltage_v) < SAME_V:
+                return corner
+        below = [corner for corner in row if corner.voltage_v < voltage_v]
+        if not below or len(below) == len(row):
+            span = f"{row[0].voltage_v:g} to {row[-1].voltage_v:g} V"
+            raise PdkError(f"PDK {self.name}: corner {name} lies outside {span}, which {process} at {temp_c:g} C is "
+                           "characterized for; nothing is extrapolated.")
+        pair = (below[-1], row[len(below)])
+        return Corner(name, pair[0].liberty + pair[1].liberty, process, voltage_v, temp_c, pair, pair[0].multi_input)
+
+
+def corner_name(process: str, temp_c: float, voltage_v: float) -> str:
+    """Return the name of a corner, to the millivolt at least.
+
+    >>> corner_name("ss", -40, 1.7), corner_name("tt", 25, 1.725)
+    ('ss_n40C_1v70', 'tt_025C_1v725')
+    """
+    temperature = f"n{-temp_c:g}" if temp_c < 0 else f"{temp_c:03g}"
+    whole, _, part = f"{voltage_v:.6f}".rstrip("0").partition(".")
+    return f"{process}_{temperature}C_{whole}v{part:0<2}"
 
 
 def read_pdk(name_or_path: str | Path, root: Path | None = None) -> Pdk:
@@ -74,22 +128,29 @@ def read_pdk(name_or_path: str | Path, root: Path | None = None) -> Pdk:
     if problems := problems_of(table):
         raise PdkError(f"{path}: {'; '.join(problems)}.")
     folder = root or path.parent / Path(table.get("root", ".")).expanduser()
-    corners = tuple(build_corner(row, folder) for row in table["corners"])
+    factors = (float(table.get("multi_input_late", 1.0)), float(table.get("multi_input_early", 1.0)))
+    corners = tuple(build_corner(row, folder, factors) for row in table["corners"])
     if missing := [file for corner in corners for file in corner.liberty if not file.is_file()]:
         source = f" It comes with {table['source']}." if "source" in table else ""
         raise PdkError(f"{path}: Liberty file {missing[0]} is missing ({len(missing)} in all).{source}")
     return Pdk(table["name"], corners, tuple(table.get("dont_use", ())))
 
 
-def build_corner(row: Mapping[str, Any], folder: Path) -> Corner:
+def build_corner(row: Mapping[str, Any], folder: Path, multi_input: tuple[float, float]) -> Corner:
     """Return the corner of one checked table."""
     files = tuple((folder / name).resolve() for name in row["liberty"])
-    return Corner(row["name"], files, row["process"], float(row["voltage_v"]), float(row["temp_c"]))
+    voltage_v, temp_c = float(row["voltage_v"]), float(row["temp_c"])
+    return Corner(row["name"], files, row["process"], voltage_v, temp_c, None, multi_input)
 
 
 def problems_of(table: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong with a PDK's table."""
     problems = shape_problems(table, KEYS, {"name", "corners"}, "")
+    late, early = table.get("multi_input_late", 1.0), table.get("multi_input_early", 1.0)
+    if isinstance(late, int | float) and late < 1:
+        problems.append(f"multi_input_late = {late} must be at least 1: several inputs at once are slower")
+    if isinstance(early, int | float) and not 0 < early <= 1:
+        problems.append(f"multi_input_early = {early} must lie in (0, 1]: several inputs at once are faster")
     corners = table.get("corners")
     if not isinstance(corners, list) or not corners:
         return [*problems, "corners must be a list of tables, at least one [[corners]]"]

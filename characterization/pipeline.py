@@ -16,10 +16,11 @@ from characterization.artifact import Provenance, cached, digest_file
 from characterization.benches.activity import check_observed
 from characterization.benches.functional import FunctionalResult, run_functional
 from characterization.benches.stimulus import StimulusConfig
+from characterization.corner_library import read_corner
 from characterization.design import MacDesign, read_design
 from characterization.energy import CoreActivity, simulate_weights
 from characterization.equivalence import prove_equivalent
-from characterization.liberty import CellLibrary, read_liberty
+from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
 from characterization.profile import WEIGHTS, MacProfile, ProfileHead
@@ -80,12 +81,12 @@ def profile_mac(
     """
     design = read_design(design_path)
     folder = work / f"{design.name}-{pdk.name}"
-    library = read_liberty(slowest(pdk).liberty)
+    library = read_corner(slowest(pdk))
     netlist = map_design(design, pdk, folder, progress)
     prove(netlist, design, library, folder, progress)
     joined = abut(netlist, design.neighbours)
     # All corners are annotated before any is simulated: a cell that one of them lacks must not cost minutes to find.
-    cores = [annotate(joined, read_liberty(corner.liberty), corner, design.clock) for corner in pdk.corners]
+    cores = [annotate(joined, read_corner(corner), corner, design.clock) for corner in pdk.corners]
     results = [measure(joined, timed, design, corner, config, folder, progress)
                for corner, timed in zip(pdk.corners, cores, strict=True)]
     return assemble(design, pdk, netlist, config, results)
@@ -132,7 +133,7 @@ def measure(
     tick = partial(progress, f"simulation {corner.name}")
     activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers, tick)
     check_observed(activity.weights, activity.settle_ps, bound)
-    static = sta_ps(joined, read_liberty(corner.liberty), corner, design, WEIGHTS)
+    static = sta_ps(joined, read_corner(corner), corner, design, WEIGHTS)
     return CornerResult(corner, timed, bound, static, floor_ps(timed, design), activity)
 
 
@@ -177,7 +178,7 @@ def run_benches(
     rtl = run_functional(design, folder, None, operations, seed)
     progress("functional benches", 1, 2)
     netlist, corner = map_design(design, pdk, folder, progress), slowest(pdk)
-    timed = annotate(netlist, read_liberty(corner.liberty), corner, design.clock)
+    timed = annotate(netlist, read_corner(corner), corner, design.clock)
     mapped = run_functional(design, folder, timed, operations, seed)
     progress("functional benches", 2, 2)
     return rtl, mapped

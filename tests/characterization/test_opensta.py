@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.errors import CharacterizationError, PdkError, ToolMissingError
 from characterization.liberty import read_liberty
@@ -40,7 +41,7 @@ def test_the_worst_path_of_every_weight_equals_that_of_opensta(folder, pdk, tmp_
         pytest.skip(str(error))
     design, corner = read_design(RTL / folder), cells.corners[0]
     netlist = abut(synthesize(design, corner.liberty, tmp_path / "yosys", cells.dont_use), design.neighbours)
-    library = read_liberty(corner.liberty)
+    library = read_corner(corner)
     timed = annotate(netlist, library, corner, design.clock)
     fixed = fixed_nets(timed, design, WEIGHTS)
     origins = {timed.source_of[net].origin: values for net, values in fixed.items()}

@@ -105,3 +105,36 @@ def test_shipped_corners_state_the_voltage_of_their_files(path):
     for corner in pdk.corners[:2]:
         smallest = min(corner.liberty, key=lambda file: Path(file).stat().st_size)
         assert operating_conditions(parse_liberty(smallest)) == (corner.voltage_v, corner.temp_c)
+
+
+def many(tmp_path):
+    rows = "".join(f'[[corners]]\nname = "ss_n40C_{name}"\nliberty = ["a.lib"]\nprocess = "ss"\nvoltage_v = {volt}\n'
+                   "temp_c = -40\n" for name, volt in (("1v76", 1.76), ("1v28", 1.28), ("1v60", 1.6)))
+    return read_pdk(write(tmp_path, 'name = "own"\nmulti_input_late = 1.14\nmulti_input_early = 0.6\n' + rows))
+
+
+def test_a_corner_between_two_voltages_is_interpolated_between_its_neighbours(tmp_path):
+    pdk = many(tmp_path)
+    corner = pdk.corner("ss_n40C_1v70")
+    assert corner == pdk.at("ss", -40, 1.7)
+    assert [neighbour.name for neighbour in corner.interpolated] == ["ss_n40C_1v60", "ss_n40C_1v76"]
+    assert (corner.name, corner.voltage_v, corner.multi_input) == ("ss_n40C_1v70", 1.7, (1.14, 0.6))
+    assert corner.liberty == (tmp_path / "a.lib",) * 2
+    assert pdk.at("ss", -40, 1.6) is pdk.corner("ss_n40C_1v60")
+    assert pdk.corner("ss_n40C_1v725").voltage_v == 1.725
+
+
+@pytest.mark.parametrize("name", ["ss_n40C_1v20", "ss_n40C_1v80"])
+def test_nothing_is_extrapolated(tmp_path, name):
+    with pytest.raises(PdkError, match=f"corner {name} lies outside 1.28 to 1.76 V, which ss at -40 C is"):
+        many(tmp_path).corner(name)
+
+
+def test_another_process_or_temperature_is_answered_with_the_characterized_ones(tmp_path):
+    with pytest.raises(PdkError, match="nothing of process tt at 25 C is characterized; it has ss at -40 C"):
+        many(tmp_path).corner("tt_025C_1v70")
+
+
+def test_a_derate_that_would_flatter_is_refused(tmp_path):
+    with pytest.raises(PdkError, match=r"late = 0.9 must be at least 1.*multi_input_early = 1.2 must lie in"):
+        read_pdk(write(tmp_path, "multi_input_late = 0.9\nmulti_input_early = 1.2\n" + OWN))

@@ -7,9 +7,9 @@ import pytest
 from characterization.annotation import annotate
 from characterization.benches.activity import check_observed
 from characterization.benches.stimulus import StimulusConfig
+from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.energy import simulate_weights
-from characterization.liberty import read_liberty
 from characterization.netlist import abut
 from characterization.pdk import read_pdk
 from characterization.synthesis import synthesize
@@ -28,7 +28,7 @@ WEIGHTS = (-33, 0, 64)
 def test_no_transition_of_a_real_mac_settles_after_its_static_bound(name, tmp_path):
     design, corner = read_design(RTL / name), read_pdk("osu018").corners[0]
     joined = abut(synthesize(design, corner.liberty, tmp_path), design.neighbours)
-    timed = annotate(joined, read_liberty(corner.liberty), corner, design.clock)
+    timed = annotate(joined, read_corner(corner), corner, design.clock)
     activity = simulate_weights(timed, design, StimulusConfig(25, 1, WEIGHTS), tmp_path, workers=1)
     bound_ps = topological_ps(timed, design, np.array(WEIGHTS))
     check_observed(WEIGHTS, activity.settle_ps, bound_ps)

@@ -7,9 +7,9 @@ import pytest
 from characterization.annotation import annotate
 from characterization.benches.functional import run_functional
 from characterization.benches.protocol import load_pulses, plan_run
+from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.errors import SimulationError
-from characterization.liberty import read_liberty
 from characterization.pdk import read_pdk
 from characterization.synthesis import synthesize
 
@@ -39,7 +39,7 @@ def test_the_rtl_of_every_design_follows_its_reference(name, tmp_path):
 def test_the_mapped_netlist_of_every_design_with_its_delays_follows_its_reference(name, tmp_path):
     design, corner = read_design(RTL / name), read_pdk("osu018").corners[0]
     netlist = synthesize(design, corner.liberty, tmp_path)
-    timed = annotate(netlist, read_liberty(corner.liberty), corner, design.clock)
+    timed = annotate(netlist, read_corner(corner), corner, design.clock)
     result = run_functional(design, tmp_path, timed, n_operations=40)
     assert result.level == "netlist"
     assert result.n_checked > 75
