@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,105 +11,140 @@ from characterization.constants import FALL, RISE, UNKNOWN, Constants, passing
 from characterization.internal_energy import clock_energy_fj, gate_energy_fj, input_energies_fj, launch_energy_fj
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
+from characterization.nldm import Curve
 from characterization.pdk import Corner
-from characterization.static_timing import NEVER, settle
 from characterization.timed import Gate, Sink, Source, TimedNetlist
-from characterization.timing_graph import Check, GraphGate, TimingGraph, build_graph
+from characterization.timing_arrays import spread
+from characterization.timing_graph import TimingGraph, build_graph
+
+UNREACHED = np.zeros(2)
 
 
-def annotate(netlist: Netlist, library: CellLibrary, corner: Corner, clock: str) -> TimedNetlist:
+def annotate(
+    netlist: Netlist, library: CellLibrary, corner: Corner, clock: str, like: TimingGraph | None = None
+) -> TimedNetlist:
     """Return one cycle of a mapped (abutted) netlist with delays and energies, no weight fixed.
 
     Delays include the library's factor for several inputs that switch at once; that is the one delay set which the
-    topological bound, SAT and simulation share. Slews are the worst over all inputs and conditions. Ports arrive at
-    time 0 with slew 0 and outputs weigh nothing; the clock is ideal.
+    topological bound, SAT and simulation share. A delay is the greatest over all conditions and over all slews that
+    the input may have, from the steepest to the flattest. Ports arrive at time 0 with slew 0 and outputs weigh
+    nothing; the clock is ideal.
 
     Raises:
-        NetlistError: a loop, or a flop that the clock port does not clock directly.
+        NetlistError: a loop, a net without one driver, or a flop that the clock port does not clock directly.
         LibertyError: the library lacks a cell, pin or arc.
     """
-    graph = build_graph(netlist, library, clock)
-    slew_ps = {net: np.maximum(values[:, 0], 0.0)
-               for net, values in settle(graph, {}, 1).slew_ps.items()}
-    constants = Constants(graph.gates, {}, 1)
-    gates, outside = [], sum(launch.outside for launch in graph.launches)
-    for gate in graph.gates:
-        slews = np.array([slew_ps.get(net, np.zeros(2)) for net in gate.nets]).reshape(-1, 2)
-        delay_ps, missed = gate_delays(gate, slews)
-        late, _ = factors_of(gate, library, constants)
-        delay_ps = stretched(delay_ps, late)
-        energy = gate_energy_fj(gate, graph.cells[gate.kind], slews, graph.load_ff[gate.net])
-        gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth, delay_ps, energy,
-                          late))
-        outside += missed
-    sinks, missed = sinks_of(graph, slew_ps)
-    kinds = [graph.cells[cell.kind] for cell in netlist.cells]
+    return annotate_graph(build_graph(netlist, library, clock, like), library, corner)
+
+
+def annotate_graph(graph: TimingGraph, library: CellLibrary, corner: Corner) -> TimedNetlist:
+    """Return a timing graph with delays and energies; see `annotate`."""
+    ranges = slew_ranges(graph)
+    slew_ps = {net: ranges.high_ps[i] for net, i in graph.index.items() if (ranges.high_ps[i] >= 0).any()}
+    slew_ps = {net: np.maximum(slew, 0.0) for net, slew in slew_ps.items()}
+    gates, missed = gates_of(graph, library, ranges, slew_ps)
+    sinks, missed_checks = sinks_of(graph, ranges)
+    outside = missed + missed_checks + sum(launch.outside for launch in graph.launches)
+    kinds = [graph.cells[cell.kind] for cell in graph.netlist.cells]
     return TimedNetlist(
-        netlist.top, tuple(gates), sources_of(graph), sinks,
+        graph.top, gates, sources_of(graph), sinks,
         load_ff={net: float(np.mean(load)) for net, load in graph.load_ff.items()},
         clock_energy_fj=clock_energy_fj(graph, corner.voltage_v), input_energy_fj=input_energies_fj(graph, slew_ps),
         leakage_nw=sum(kind.leakage_nw for kind in kinds), area_um2=sum(kind.area_um2 for kind in kinds),
-        voltage_v=corner.voltage_v, temp_c=corner.temp_c, lookups_outside=outside + missed,
-        netlist_digest=netlist.digest,
+        voltage_v=corner.voltage_v, temp_c=corner.temp_c, lookups_outside=outside,
+        netlist_digest=graph.netlist.digest, slew_ps=slew_ps,
     )
 
 
-def gate_delays(gate: GraphGate, slews_ps: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the worst delay over `when` `[input, input edge, output edge]` and the look-ups outside the tables."""
-    delay_ps, outside = np.full((len(gate.pins), 2, 2), np.nan), 0
-    free = passing(gate.truth, [np.full(1, UNKNOWN, dtype=np.int8)] * len(gate.pins))[..., 0]
-    for arcs in gate.arc_sets:
-        for (edge_in, edge_out), (delay, slew) in arcs.curves.items():
-            if free[arcs.pin, edge_in, edge_out]:
-                at_ps = slews_ps[arcs.pin, edge_in]
-                index = arcs.pin, edge_in, edge_out
-                delay_ps[index] = np.fmax(delay_ps[index], delay.at(at_ps))
-                outside += delay.outside(at_ps) + slew.outside(at_ps)
-    return delay_ps, outside
+@dataclass(frozen=True, slots=True, eq=False)
+class SlewRanges:
+    """What slews and arc delays may be, whatever is held.
+
+    Attributes:
+        low_ps, high_ps: steepest and flattest slew `[net, edge]` by the graph's index; low > high where none arrives.
+        delay_ps: least and greatest delay of each arc over its input's slews `[arc, 2]`.
+        outside: look-ups outside the tables at the flattest slew `[arc]`.
+    """
+
+    low_ps: np.ndarray
+    high_ps: np.ndarray
+    delay_ps: np.ndarray
+    outside: np.ndarray
 
 
-def factors_of(gate: GraphGate, library: CellLibrary, constants: Constants) -> tuple[np.ndarray, np.ndarray]:
+def slew_ranges(graph: TimingGraph) -> SlewRanges:
+    """Return the ranges of all slews and delays: over all conditions and inputs, constants of the netlist left out."""
+    low, high = np.full((len(graph.index) + 1, 2), np.inf), np.full((len(graph.index) + 1, 2), -np.inf)
+    for net in graph.port_inputs:
+        low[graph.index[net]] = high[graph.index[net]] = 0.0
+    for launch in graph.launches:
+        low[graph.index[launch.net]], high[graph.index[launch.net]] = launch.steep_ps, launch.slew_ps
+    n_arcs = graph.arcs.net.size
+    found = SlewRanges(low, high, np.zeros((n_arcs, 2)), np.zeros(n_arcs, dtype=np.int64))
+    spread(graph.arcs, low, high, found.delay_ps, found.outside)
+    return found
+
+
+def gates_of(
+    graph: TimingGraph, library: CellLibrary, ranges: SlewRanges, slew_ps: dict[str, np.ndarray]
+) -> tuple[tuple[Gate, ...], int]:
+    """Return all gates with delays and energies, and the look-ups outside the tables."""
+    constants = Constants(graph.gates, {}, 1)
+    free_of: dict[tuple[int, int], np.ndarray] = {}
+    gates, outside = [], 0
+    for i, gate in enumerate(graph.gates):
+        key = gate.truth, len(gate.pins)
+        if key not in free_of:
+            free_of[key] = passing(gate.truth, [np.full(1, UNKNOWN, dtype=np.int8)] * len(gate.pins))[..., 0]
+        least, greatest = np.full((2, len(gate.pins), 2, 2), np.nan)
+        places = [(arcs.pin, *edges) for arcs in gate.arc_sets for edges in arcs.tables]
+        for arc, place in enumerate(places, start=int(graph.arcs.first[i])):
+            if free_of[key][place]:
+                least[place] = np.fmin(least[place], ranges.delay_ps[arc, 0])
+                greatest[place] = np.fmax(greatest[place], ranges.delay_ps[arc, 1])
+                outside += int(ranges.outside[arc])
+        live = sum(bool(constants.moves(net)[0]) for net in gate.nets)
+        late, early = factors_of(gate.kind, gate.pin, library, live)
+        slews = np.array([slew_ps.get(net, UNREACHED) for net in gate.nets]).reshape(-1, 2)
+        energy = gate_energy_fj(gate, graph.cells[gate.kind], slews, graph.load_ff[gate.net])
+        gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth,
+                          np.where(greatest > 0, greatest * late, greatest), energy, late,
+                          np.where(least > 0, least * early, least)))
+    return tuple(gates), outside
+
+
+def factors_of(kind: str, pin: str, library: CellLibrary, n_live: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the (late, early) factors of several inputs switching at once `[output edge]`; 1 with one live input."""
     factors = np.ones((2, 2))
-    if sum(bool(constants.moves(net)[0]) for net in gate.nets) > 1:
-        stated = library.multi_input.get(gate.kind, {})
+    if n_live > 1:
+        stated = library.multi_input.get(kind, {})
         for edge in (FALL, RISE):
-            factors[:, edge] = stated.get((gate.pin, edge), (1.0, 1.0))
+            factors[:, edge] = stated.get((pin, edge), (1.0, 1.0))
     return factors[0], factors[1]
 
 
-def stretched(delay_ps: np.ndarray, late: np.ndarray) -> np.ndarray:
-    """Return delays `[input, input edge, output edge]` times `late` `[output edge]`; a negative one stays as it is."""
-    result: np.ndarray = np.where(delay_ps > 0, delay_ps * late, delay_ps)
-    return result
-
-
 def sources_of(graph: TimingGraph) -> tuple[Source, ...]:
-    """Return flop outputs, then input-port bits."""
-    plain = {launch.cell: launch.net for launch in graph.launches if not launch.inverted}
-    flops = [Source(launch.net, f"{launch.cell}/{launch.pin}", launch.delay_ps,
-                    launch_energy_fj(launch, graph.cells[launch.kind], graph.load_ff[launch.net]),
-                    plain.get(launch.cell) if launch.inverted else None) for launch in graph.launches]
-    return (*flops, *(Source(net, net, np.zeros(2), np.zeros(2)) for net in graph.port_inputs))
+    """Return flop outputs with their energies, then input-port bits."""
+    flops = [replace(source, energy_fj=launch_energy_fj(launch, graph.cells[launch.kind], graph.load_ff[launch.net]))
+             for source, launch in zip(graph.sources, graph.launches, strict=False)]
+    return (*flops, *graph.sources[len(flops):])
 
 
-def sinks_of(graph: TimingGraph, slew_ps: Mapping[str, np.ndarray]) -> tuple[tuple[Sink, ...], int]:
-    """Return flop data pins, then output-port bits, and the look-ups outside the tables."""
-    plain = {launch.cell: launch.net for launch in graph.launches if not launch.inverted}
-    sinks, outside = [], 0
-    for check in graph.checks:
-        setup_ps, missed = setup_of(check, slew_ps.get(check.net, np.zeros(2)))
-        sinks.append(Sink(check.net, f"{check.cell}/{check.pin}", plain.get(check.cell), setup_ps))
-        outside += missed
-    for port in graph.netlist.ports:
-        if port.direction == "output":
-            names = [f"{port.name}[{bit}]" for bit in range(port.width)] if port.width > 1 else [port.name]
-            sinks += [Sink(net, name, None, np.zeros(2)) for name, net in zip(names, port.nets, strict=True)]
+def sinks_of(graph: TimingGraph, ranges: SlewRanges) -> tuple[tuple[Sink, ...], int]:
+    """Return the sinks with setup and hold, the greatest over all slews, and the look-ups outside the tables."""
+    sinks, outside = list(graph.sinks), 0
+    for i, check in enumerate(graph.checks):
+        place = graph.index.get(check.net, -1)
+        setup, hold = np.full((2, 2), -np.inf)
+        for edge in (FALL, RISE):
+            low, high = ranges.low_ps[place, edge], ranges.high_ps[place, edge]
+            low, high = (float(low), float(high)) if low <= high else (0.0, 0.0)
+            setup[edge], hold[edge] = (greatest(curves[edge], low, high) for curves in (check.setup, check.hold))
+            outside += sum(curve.outside(high) for curve in check.setup[edge])
+        sinks[i] = replace(sinks[i], setup_ps=setup, hold_ps=hold)
     return tuple(sinks), outside
 
 
-def setup_of(check: Check, slew_ps: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the setup time by data edge `[edge]` and the look-ups outside the tables."""
-    setup_ps = np.array([max((float(curve.at(slew_ps[edge])) for curve in check.setup[edge]), default=NEVER)
-                         for edge in (FALL, RISE)])
-    return setup_ps, sum(curve.outside(float(slew_ps[edge])) for edge in (FALL, RISE) for curve in check.setup[edge])
+def greatest(curves: Sequence[Curve], low_ps: float, high_ps: float) -> float:
+    """Return the greatest value of several curves over the slews between two; -inf of none."""
+    return max((curve.range(low_ps, high_ps)[1] for curve in curves), default=-np.inf)

@@ -9,7 +9,8 @@ import numpy as np
 from characterization.constants import FALL, RISE
 from characterization.liberty import LibraryCell, Power
 from characterization.nldm import curve_at
-from characterization.timing_graph import CLOCK_SLEW_PS, GraphGate, Launch, TimingGraph
+from characterization.timing_arcs import CLOCK_SLEW_PS, GraphGate, Launch
+from characterization.timing_graph import TimingGraph
 
 
 def energy_of(power: Power, edge: int, slew_ps: float, load_ff: float) -> float:
@@ -41,7 +42,7 @@ def gate_energy_fj(
         powers = [power for power in cell.pins[gate.pin].powers if power.related_pin == name]
         for edge in (FALL, RISE):
             before = sorted({edge_in for arcs in gate.arc_sets if arcs.pin == i
-                             for edge_in, edge_out in arcs.curves if edge_out == edge})
+                             for edge_in, edge_out in arcs.tables if edge_out == edge})
             slew_ps = float(np.mean([slews_ps[i, edge_in] for edge_in in before])) if before else 0.0
             energy[edge, i] = mean_energy(powers, edge, slew_ps, load_ff[edge])
     result: np.ndarray = energy.mean(axis=1) if gate.pins else np.zeros(2)

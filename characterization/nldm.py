@@ -8,6 +8,9 @@ import numpy as np
 
 from characterization.liberty_tables import Table
 
+NOTHING = np.zeros(0)
+FLAT = np.zeros(1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
@@ -35,9 +38,15 @@ class Curve:
         >>> curve_at(Table(axis, np.zeros(1), np.array([[1.0], [2.0], [6.0]])), 0.0).at(np.array([0.0, 3.0, 5.0]))
         array([0., 4., 8.])
         """
-        piece = np.searchsorted(self.knots_ps, slew_ps)
+        piece = self.knots_ps.searchsorted(slew_ps)
         result: np.ndarray = self.values[piece] + self.slopes[piece] * (slew_ps - self.starts_ps[piece])
         return result
+
+    def range(self, low_ps: float, high_ps: float) -> tuple[float, float]:
+        """Return the least and the greatest value over all slews between two: at the ends or at a knot in between."""
+        slews = np.concatenate([[low_ps, high_ps], self.knots_ps.clip(low_ps, high_ps)])
+        values = self.at(slews)
+        return float(values.min()), float(values.max())
 
     def outside(self, slew_ps: float) -> bool:
         """Return whether a look-up at this slew leaves the table."""
@@ -46,15 +55,20 @@ class Curve:
 
 def curve_at(table: Table, other: float) -> Curve:
     """Return a table as a curve over slew at one load (of a check: at one clock slew), linear inside and outside."""
-    axis, load_outside = table.other, False
-    column = table.values[:, 0]
-    if axis.size > 1:
-        i = int(np.clip(np.searchsorted(axis, other, side="right") - 1, 0, axis.size - 2))
-        share = (other - axis[i]) / (axis[i + 1] - axis[i])
-        column = table.values[:, i] * (1 - share) + table.values[:, i + 1] * share
-        load_outside = not axis[0] <= other <= axis[-1]
-    slews = table.slew_ps
+    columns, load_outside = columns_at(table, np.array([other]))
+    column, slews = columns[0], table.slew_ps
     if slews.size == 1:
-        return Curve(np.zeros(0), slews, column, np.zeros(1), -np.inf, np.inf, load_outside)
-    slopes = np.diff(column) / np.diff(slews)
-    return Curve(slews[1:-1], slews[:-1], column[:-1], slopes, float(slews[0]), float(slews[-1]), load_outside)
+        return Curve(NOTHING, slews, column, FLAT, -np.inf, np.inf, bool(load_outside[0]))
+    slopes = (column[1:] - column[:-1]) / (slews[1:] - slews[:-1])
+    return Curve(slews[1:-1], slews[:-1], column[:-1], slopes, float(slews[0]), float(slews[-1]), bool(load_outside[0]))
+
+
+def columns_at(table: Table, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a table's values over slew at many loads `[load, slew]`, and which loads lie outside it `[load]`."""
+    axis, values = table.other, table.values
+    if axis.size == 1:
+        return np.repeat(values[:, :1].T, others.size, axis=0), np.zeros(others.size, dtype=bool)
+    i = np.minimum(np.maximum(axis.searchsorted(others, side="right") - 1, 0), axis.size - 2)
+    share = ((others - axis[i]) / (axis[i + 1] - axis[i]))[:, None]
+    found: np.ndarray = values.T[i] * (1 - share) + values.T[i + 1] * share
+    return found, (others < axis[0]) | (others > axis[-1])

@@ -133,7 +133,7 @@ def measure(
     tick = partial(progress, f"simulation {corner.name}")
     activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers, tick)
     check_observed(activity.weights, activity.settle_ps, bound)
-    static = sta_ps(joined, read_corner(corner), corner, design, WEIGHTS)
+    static = sta_ps(joined, read_corner(corner), design, WEIGHTS)
     return CornerResult(corner, timed, bound, static, floor_ps(timed, design), activity)
 
 

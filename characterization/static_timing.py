@@ -1,30 +1,51 @@
-"""Arrivals and slews over a timing graph: worst slew merge, every edge apart, many cases of constants at once."""
+"""Arrivals and slews over a timing graph the way OpenSTA has them: every edge apart, many cases at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from characterization.boolean import Function
 from characterization.case_analysis import follow
-from characterization.constants import FALL, RISE, UNKNOWN, Constants, evaluate
-from characterization.timing_graph import ArcSet, GraphGate, TimingGraph
+from characterization.constants import FALL, RISE, UNKNOWN, Constants, evaluate, passing
+from characterization.nldm import Curve
+from characterization.timing_arcs import ArcSet, GraphGate
+from characterization.timing_arrays import EDGE, SLEW, settle_cases
+from characterization.timing_graph import TimingGraph
 
 NEVER = -np.inf
+# How constants spread: along the text of a function, as OpenSTA does it, or by its truth table, which knows more.
+Logic = Literal["text", "truth"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cases:
+    """What constants leave of a netlist's arcs in each case; the same at every corner whose cells have the same arcs.
+
+    Attributes:
+        does: SLEW and EDGE bits of each arc, uint8 `[arc, case]`.
+        moves: whether a net may move `[net, case]`, by the graph's index.
+        shape: what these bits belong to: the gates' kinds and timing groups.
+    """
+
+    does: np.ndarray
+    moves: np.ndarray
+    shape: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Settled:
-    """Latest arrivals and worst slews by net, `[edge, case]`, -inf where no edge arrives; unreached nets are absent."""
+    """Arrivals and slews `[net, edge, case]` by the graph's index; infinite where no edge arrives (-inf when late)."""
 
-    arrival_ps: Mapping[str, np.ndarray]
-    slew_ps: Mapping[str, np.ndarray]
+    index: Mapping[str, int]
+    arrival_ps: np.ndarray
+    slew_ps: np.ndarray
 
 
-def settle(graph: TimingGraph, fixed: Mapping[str, np.ndarray], n_cases: int) -> Settled:
-    """Return arrivals and slews, with arcs taken out as OpenSTA does it under case analysis.
+def cases_of(graph: TimingGraph, fixed: Mapping[str, np.ndarray], n_cases: int, logic: Logic = "text") -> Cases:
+    """Return which arcs are left, with arcs taken out as OpenSTA does it under case analysis.
 
     An arc is out where its input is constant, its condition is false, the constants of the gate do not let its edges
     pass, or (an unconditional one) where a condition of the same pin is true.
@@ -33,84 +54,108 @@ def settle(graph: TimingGraph, fixed: Mapping[str, np.ndarray], n_cases: int) ->
         graph: the netlist.
         fixed: net -> int8 `[case]`, for sources that are held.
         n_cases: number of cases.
+        logic: how constants spread through a gate.
     """
     constants = Constants((), fixed, n_cases)
-    shape = (2, n_cases)
-    arrival = {net: np.zeros(shape) for net in graph.port_inputs}
-    slew = {net: np.zeros(shape) for net in graph.port_inputs}
-    for launch in graph.launches:
-        arrival[launch.net] = np.repeat(launch.delay_ps[:, None], shape[1], axis=1)
-        slew[launch.net] = np.repeat(launch.slew_ps[:, None], shape[1], axis=1)
-    for net, late in arrival.items():
-        still = ~constants.moves(net)
-        late[:, still] = slew[net][:, still] = NEVER
-    for gate in graph.gates:
-        settle_gate(gate, constants, arrival, slew)
-    return Settled(arrival, slew)
+    does = np.full((graph.arcs.net.size, n_cases), SLEW | EDGE, dtype=np.uint8)
+    for i, gate in enumerate(graph.gates):
+        if not gate.nets:
+            constants.learn(gate.net, constants.tied(gate.truth))
+        elif constants.any_known(tuple(gate.connections.values())):
+            does[graph.arcs.first[i] : graph.arcs.first[i + 1]] = gate_cases(gate, constants, logic)
+    moves = np.array([constants.moves(net) for net in graph.index]).reshape(len(graph.index), n_cases)
+    return Cases(does, moves, shape_of(graph))
 
 
-def settle_gate(
-    gate: GraphGate, constants: Constants, arrival: dict[str, np.ndarray], slew: dict[str, np.ndarray]
-) -> None:
-    """Add the arrival and slew of a gate's output."""
-    late = np.full((2, constants.n_cases), NEVER)
-    wide = late.copy()
-    passes = None
-    if constants.any_known(gate.nets):
-        value, passes = follow(gate.expression, gate.pins, [constants[net] for net in gate.nets])
-        constants.learn(gate.net, value)
-    if not gate.nets:
-        constants.learn(gate.net, constants.tied(gate.truth))
+def shape_of(graph: TimingGraph) -> tuple[object, ...]:
+    """Return what two corners must share to share their cases: gates, their functions, arcs and conditions."""
+    kinds = {(gate.kind, gate.pin): gate for gate in graph.gates}
+    arcs = {name: (gate.expression, tuple((arcs.pin, arcs.when, tuple(arcs.tables)) for arcs in gate.arc_sets))
+            for name, gate in kinds.items()}
+    return graph.netlist.digest, tuple(sorted(arcs.items()))
+
+
+def gate_cases(gate: GraphGate, constants: Constants, logic: Logic) -> np.ndarray:
+    """Return what each arc of a gate still does, uint8 `[arc, case]`, and note the output's constant."""
+    values = [constants[net] for net in gate.nets]
+    if logic == "text":
+        value, passes = follow(gate.expression, gate.pins, values)
+    else:
+        value, passes = evaluate(gate.truth, values), passing(gate.truth, values)
+    constants.learn(gate.net, value)
     moving = constants.moves(gate.net)
+    rows = []
     for arcs in gate.arc_sets:
-        net = gate.nets[arcs.pin]
-        if net not in arrival:
-            continue
-        enabled = moving & conditions_hold(arcs, gate, constants)
-        if passes is not None:
-            enabled = enabled & passes[arcs.pin].any(axis=(0, 1))
-        for (edge_in, edge_out), (delay, transition) in arcs.curves.items():
-            known = enabled & (slew[net][edge_in] > NEVER)
-            slew_in = np.where(known, slew[net][edge_in], 0.0)
-            # OpenSTA merges the slews of an input's arcs also where constants let only one of their edges pass.
-            np.maximum(wide[edge_out], np.where(known, transition.at(slew_in), NEVER), out=wide[edge_out])
-            passed = known if passes is None else known & passes[arcs.pin, edge_in, edge_out]
-            reached = np.where(passed, arrival[net][edge_in] + delay.at(slew_in), NEVER)
-            np.maximum(late[edge_out], reached, out=late[edge_out])
-    # A table extrapolated below its range may give a negative slew.
-    wide[:] = np.where(wide > NEVER, np.maximum(wide, 0.0), NEVER)
-    arrival[gate.net], slew[gate.net] = late, wide
+        enabled = moving & conditions_hold(arcs, gate, constants) & passes[arcs.pin].any(axis=(0, 1))
+        # OpenSTA merges the slews of an input's arcs also where constants let only one of their edges pass.
+        rows += [np.where(enabled, np.where(passes[arcs.pin, edge_in, edge_out], SLEW | EDGE, SLEW), 0)
+                 for edge_in, edge_out in arcs.tables]
+    return np.array(rows, dtype=np.uint8)
 
 
 def conditions_hold(arcs: ArcSet, gate: GraphGate, constants: Constants) -> np.ndarray:
     """Return in which cases an arc set is not taken out by conditions `[case]`."""
     if arcs.when is not None:
-        met: np.ndarray = condition(arcs.when, arcs.when_nets, constants) != 0
+        met: np.ndarray = condition(arcs, gate, constants) != 0
         return met
     holds = np.ones(constants.n_cases, dtype=bool)
     for other in gate.arc_sets:
-        if other.pin == arcs.pin and other.when is not None and constants.any_known(other.when_nets):
-            holds &= condition(other.when, other.when_nets, constants) != 1
+        if other.pin == arcs.pin and other.when is not None:
+            holds &= condition(other, gate, constants) != 1
     return holds
 
 
-def condition(when: Function, nets: tuple[str, ...], constants: Constants) -> np.ndarray:
-    """Return a condition's value over the cases `[case]`: 0, 1 or UNKNOWN."""
+def condition(arcs: ArcSet, gate: GraphGate, constants: Constants) -> np.ndarray:
+    """Return the value of an arc set's condition over the cases `[case]`: 0, 1 or UNKNOWN."""
+    assert arcs.when is not None
+    nets = gate.nets_on(arcs.when)
     if not constants.any_known(nets):
         return np.full(constants.n_cases, UNKNOWN, dtype=np.int8)
-    return evaluate(when.truth, [constants[net] for net in nets])
+    return evaluate(arcs.when.truth, [constants[net] for net in nets])
 
 
-def requirements(graph: TimingGraph, settled: Settled) -> list[np.ndarray]:
-    """Return arrival plus setup of every check `[check][case]`, -inf where nothing arrives."""
-    found = []
-    for check in graph.checks:
-        worst = np.full_like(next(iter(settled.arrival_ps.values()))[0], NEVER)
-        for edge in (FALL, RISE):
-            if check.net in settled.arrival_ps:
-                arrival, slew = settled.arrival_ps[check.net][edge], settled.slew_ps[check.net][edge]
-                for curve in check.setup[edge]:
-                    setup = curve.at(np.where(arrival > NEVER, slew, 0.0))
-                    np.maximum(worst, arrival + setup, out=worst)
-        found.append(worst)
+def settle(graph: TimingGraph, cases: Cases, early: bool = False) -> Settled:
+    """Return the latest arrivals and flattest slews in each case, or (`early`) the earliest and steepest.
+
+    Ports arrive at 0 with slew 0.
+    """
+    shape = (len(graph.index) + 1, 2, cases.does.shape[1])
+    arrival, slew = (np.full(shape, np.inf if early else NEVER) for _ in range(2))
+    for net in graph.port_inputs:
+        arrival[graph.index[net]] = slew[graph.index[net]] = 0.0
+    for launch in graph.launches:
+        times = (launch.early_ps, launch.steep_ps) if early else (launch.delay_ps, launch.slew_ps)
+        arrival[graph.index[launch.net]], slew[graph.index[launch.net]] = (time[:, None] for time in times)
+    still = ~cases.moves[:, None, :]
+    for values in (arrival, slew):
+        np.copyto(values[:-1], np.inf if early else NEVER, where=still)
+    settle_cases(graph.arcs, cases.does, arrival, slew, early)
+    return Settled(graph.index, arrival, slew)
+
+
+def setup_needs_ps(graph: TimingGraph, settled: Settled) -> np.ndarray:
+    """Return the latest arrival plus setup at every sink `[sink, case]`; -inf where nothing arrives."""
+    found = np.full((len(graph.sinks), settled.arrival_ps.shape[2]), NEVER)
+    for needed, sink in zip(found, graph.sinks, strict=True):
+        settled.arrival_ps[settled.index.get(sink.net, -1)].max(axis=0, out=needed)
+    for needed, check in zip(found, graph.checks, strict=False):
+        np.maximum.reduce(constrained(check.net, check.setup, settled, 1.0), out=needed)
+    return found
+
+
+def hold_slacks_ps(graph: TimingGraph, settled: Settled) -> np.ndarray:
+    """Return the earliest arrival minus hold at every flop's data pin `[check, case]`, inf where nothing arrives."""
+    return np.array([np.minimum.reduce(constrained(check.net, check.hold, settled, -1.0)) for check in graph.checks])
+
+
+def constrained(
+    net: str, curves: tuple[tuple[Curve, ...], tuple[Curve, ...]], settled: Settled, sign: float
+) -> list[np.ndarray]:
+    """Return arrival plus `sign` x constraint by edge and curve `[case]`; without any, a time that never arrives."""
+    place = settled.index.get(net, -1)
+    found = [np.full(settled.arrival_ps.shape[2], sign * NEVER)]
+    for edge in (FALL, RISE):
+        arrival, slew = settled.arrival_ps[place, edge], settled.slew_ps[place, edge]
+        known = np.where(np.isinf(arrival), 0.0, slew)
+        found += [arrival + sign * curve.at(known) for curve in curves[edge]]
     return found

@@ -27,6 +27,7 @@ class Gate:
         delay_ps: `[input, input edge, output edge]`, edges FALL=0 and RISE=1; NaN where no arc is. It includes `late`.
         energy_fj: internal energy of an output edge `[output edge]`, mean over input pins at the annotated slews.
         late: the factor for several inputs that switch at once `[output edge]`; 1 with fewer than two live inputs.
+        early_ps: the least delay, as `delay_ps` is the greatest: steepest slews, fastest `when`, the early factor.
     """
 
     cell: str
@@ -39,6 +40,7 @@ class Gate:
     delay_ps: np.ndarray
     energy_fj: np.ndarray
     late: np.ndarray = field(default_factory=lambda: np.ones(2))
+    early_ps: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,7 @@ class Source:
         launch_ps: clk->q into the real load `[output edge]`; zero for a port.
         energy_fj: internal energy of the flop output's edge `[output edge]`; zero for a port.
         complement_of: the net of the flop's other output when this is QN and both are used, else None.
+        early_ps: the earliest clk->q `[output edge]`.
     """
 
     net: str
@@ -58,6 +61,7 @@ class Source:
     launch_ps: np.ndarray
     energy_fj: np.ndarray
     complement_of: str | None = None
+    early_ps: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +73,14 @@ class Sink:
         origin: `cell/pin`, or the port bit.
         captures: the Q net of the flop (None for a port or when only QN is used).
         setup_ps: setup time by data edge `[edge]`; zero for a port.
+        hold_ps: hold time by data edge `[edge]`; -inf where none is asked for.
     """
 
     net: str
     origin: str
     captures: str | None
     setup_ps: np.ndarray
+    hold_ps: np.ndarray = field(default_factory=lambda: np.full(2, -np.inf))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +96,7 @@ class TimedNetlist:
         voltage_v, temp_c: of the corner.
         lookups_outside: table look-ups that were extrapolated.
         netlist_digest: of the (abutted) netlist this was made from.
+        slew_ps: the flattest slew of every net that may move `[edge]`.
     """
 
     top: str
@@ -105,6 +112,7 @@ class TimedNetlist:
     temp_c: float
     lookups_outside: int
     netlist_digest: str
+    slew_ps: dict[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def source_of(self) -> dict[str, Source]:

@@ -7,83 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import networkx as nx
 import numpy as np
 
-from characterization.boolean import Function
-from characterization.constants import FALL, RISE
-from characterization.errors import LibertyError, NetlistError
-from characterization.liberty import Arc, CellLibrary, LibraryCell, Pin
+from characterization.errors import NetlistError
+from characterization.liberty import CellLibrary, LibraryCell
 from characterization.netlist import CONSTANTS, Cell, Netlist, sorted_cells
-from characterization.nldm import Curve, curve_at
-
-# Ideal clock: the edge arrives at every flop at once and is infinitely steep, as OpenSTA has it without a clock tree.
-CLOCK_SLEW_PS = 0.0
-SENSES = {
-    "positive_unate": ((FALL, FALL), (RISE, RISE)), "negative_unate": ((FALL, RISE), (RISE, FALL)),
-    "non_unate": ((FALL, FALL), (FALL, RISE), (RISE, FALL), (RISE, RISE)),
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArcSet:
-    """The arcs of one Liberty timing group at a gate.
-
-    Attributes:
-        pin: index of the input.
-        when, when_nets: the condition and the nets of its pins ('' for a pin that carries no net); None for always.
-        curves: (delay, slew) by (input edge, output edge), over the input slew at the gate's load.
-    """
-
-    pin: int
-    when: Function | None
-    when_nets: tuple[str, ...]
-    curves: Mapping[tuple[int, int], tuple[Curve, Curve]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GraphGate:
-    """One output of one combinational cell, as `timed.Gate` has it, with its function's text and arcs without slews."""
-
-    cell: str
-    kind: str
-    pin: str
-    net: str
-    pins: tuple[str, ...]
-    nets: tuple[str, ...]
-    truth: int
-    expression: str
-    arc_sets: tuple[ArcSet, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Launch:
-    """A flop output: clk->q and its slew by output edge, at the real load and an ideal clock."""
-
-    net: str
-    cell: str
-    kind: str
-    pin: str
-    inverted: bool
-    delay_ps: np.ndarray
-    slew_ps: np.ndarray
-    outside: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Check:
-    """A synchronous input of a flop; the constraint curves by data edge, over the data slew, worst `when` last."""
-
-    net: str
-    cell: str
-    pin: str
-    setup: tuple[tuple[Curve, ...], tuple[Curve, ...]]
+from characterization.timed import Sink, Source
+from characterization.timing_arcs import ArcSet, Check, GraphGate, Launch, checks_of, gates_of, launches_of
+from characterization.timing_arrays import ArcArrays, compile_arcs, net_index
 
 
 @dataclass(frozen=True, eq=False)
 class TimingGraph:
-    """One cycle of a netlist. `gates` are in topological order; `load_ff` is `(fall, rise)` by net."""
+    """One cycle of a netlist at one corner.
+
+    Attributes:
+        gates: in topological order.
+        load_ff: `(fall, rise)` by net, wires included where a wire-load model was asked for.
+        port_inputs: input ports without the clock.
+        cells: the library's cells by kind.
+        index: a number for each net that may move. arcs: the gates' arcs as arrays over those numbers.
+    """
 
     netlist: Netlist
     gates: tuple[GraphGate, ...]
@@ -92,27 +39,111 @@ class TimingGraph:
     load_ff: Mapping[str, tuple[float, float]]
     port_inputs: tuple[str, ...]
     cells: Mapping[str, LibraryCell]
+    index: Mapping[str, int]
+    arcs: ArcArrays
+
+    @property
+    def top(self) -> str:
+        """Name of the module."""
+        return self.netlist.top
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """Flop outputs, then input-port bits; without energies."""
+        plain = {launch.cell: launch.net for launch in self.launches if not launch.inverted}
+        none = np.zeros(2)
+        flops = [Source(launch.net, f"{launch.cell}/{launch.pin}", launch.delay_ps, none,
+                        plain.get(launch.cell) if launch.inverted else None, launch.early_ps)
+                 for launch in self.launches]
+        return (*flops, *(Source(net, net, none, none, None, none) for net in self.port_inputs))
+
+    @cached_property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Flop data pins, then output-port bits; without setup and hold times, which need slews."""
+        plain = {launch.cell: launch.net for launch in self.launches if not launch.inverted}
+        sinks = [Sink(check.net, f"{check.cell}/{check.pin}", plain.get(check.cell), np.zeros(2))
+                 for check in self.checks]
+        for port in self.netlist.ports:
+            if port.direction == "output":
+                names = [f"{port.name}[{bit}]" for bit in range(port.width)] if port.width > 1 else [port.name]
+                sinks += [Sink(net, name, None, np.zeros(2)) for name, net in zip(names, port.nets, strict=True)]
+        return tuple(sinks)
+
+    @cached_property
+    def source_of(self) -> dict[str, Source]:
+        """Sources by net."""
+        return {source.net: source for source in self.sources}
+
+    @cached_property
+    def gate_of(self) -> dict[str, GraphGate]:
+        """Gates by the net they drive."""
+        return {gate.net: gate for gate in self.gates}
 
 
-def build_graph(netlist: Netlist, library: CellLibrary, clock: str) -> TimingGraph:
+def build_graph(
+    netlist: Netlist, library: CellLibrary, clock: str, like: TimingGraph | None = None
+) -> TimingGraph:
     """Return the timing graph of a mapped (abutted) netlist clocked by port `clock`.
 
+    Args:
+        netlist: mapped and abutted.
+        library: the corner's cells.
+        clock: the clock port.
+        like: the graph of the same netlist at another corner, whose order of gates is taken over.
+
     Raises:
-        NetlistError: a combinational loop, or a flop that is not clocked by the rising edge of `clock` itself.
+        NetlistError: a net without or with several drivers, a combinational loop, or a flop that is not clocked by
+            the rising edge of `clock` itself.
         LibertyError: the library lacks a cell, pin or arc that the netlist needs.
     """
     cells = {kind: library.cell(kind, f"netlist {netlist.top}") for kind in sorted({c.kind for c in netlist.cells})}
     clock_net = netlist.port(clock).nets[0]
+    check_drivers(netlist)
     load_ff = loads_of(netlist, cells)
     flops = [cell for cell in sorted_cells(netlist.cells) if cells[cell.kind].flop]
     for flop in flops:
         check_flop(netlist, flop, cells[flop.kind], clock_net)
-    gates = tuple(gate for cell in ordered(netlist, cells, clock_net)
-                  for gate in gates_of(netlist, cell, cells[cell.kind], load_ff))
+    order = ordered(netlist, cells, clock_net) if like is None else same_order(netlist, like)
+    arc_sets: dict[tuple[str, str], tuple[ArcSet, ...]] = {}
+    gates = tuple(gate for cell in order for gate in gates_of(netlist, cell, cells[cell.kind], arc_sets))
     launches = tuple(launch for flop in flops for launch in launches_of(netlist, flop, cells[flop.kind], load_ff))
     checks = tuple(check for flop in flops for check in checks_of(flop, cells[flop.kind]))
     ports = tuple(net for net in netlist.inputs if net != clock_net)
-    return TimingGraph(netlist, gates, launches, checks, load_ff, ports, cells)
+    index = net_index([*(launch.net for launch in launches), *ports, *(gate.net for gate in gates)])
+    arcs = compile_arcs(gates, load_ff, index)
+    return TimingGraph(netlist, gates, launches, checks, load_ff, ports, cells, index, arcs)
+
+
+def check_drivers(netlist: Netlist) -> None:
+    """Check that every net that is read has exactly one driver.
+
+    Raises:
+        NetlistError: one has none, or several; with the first reader or all drivers.
+    """
+    drivers: dict[str, list[str]] = {net: ["a constant"] for net in CONSTANTS}
+    for port in netlist.ports:
+        for net in port.nets if port.direction == "input" else ():
+            drivers.setdefault(net, []).append(f"input port {port.name}")
+    for cell in sorted_cells(netlist.cells):
+        for pin in netlist.outputs_of(cell):
+            drivers.setdefault(cell.pins[pin], []).append(f"{cell.name}/{pin}")
+    for net, found in sorted(drivers.items()):
+        if len(found) > 1:
+            raise NetlistError(f"{netlist.top}: net {net} is driven by {' and '.join(found)}; give it one driver.")
+    read = {net: f"pin {pin} of {cell.name} ({cell.kind})"
+            for net, loads in netlist.loads.items() for cell, pin in loads[:1]}
+    read |= {net: f"output port {port.name}" for port in netlist.ports if port.direction == "output"
+             for net in port.nets}
+    for net, reader in sorted(read.items()):
+        if net not in drivers:
+            raise NetlistError(f"{netlist.top}: net {net}, which {reader} reads, has no driver; drive it or tie it to "
+                               "a constant.")
+
+
+def same_order(netlist: Netlist, like: TimingGraph) -> list[Cell]:
+    """Return the combinational cells in the order of another corner's graph of the same netlist."""
+    by_name = {cell.name: cell for cell in netlist.cells}
+    return [by_name[name] for name in dict.fromkeys(gate.cell for gate in like.gates)]
 
 
 def loads_of(netlist: Netlist, cells: Mapping[str, LibraryCell]) -> dict[str, tuple[float, float]]:
@@ -162,128 +193,3 @@ def check_flop(netlist: Netlist, cell: Cell, kind: LibraryCell, clock_net: str) 
             if cell.pins.get(pin) not in still:
                 raise NetlistError(f"{netlist.top}: pin {pin} of flop {cell.name} ({kind.name}) is driven by logic; "
                                    "asynchronous set and clear must come from a port.")
-
-
-def gates_of(
-    netlist: Netlist, cell: Cell, kind: LibraryCell, load_ff: Mapping[str, tuple[float, float]]
-) -> list[GraphGate]:
-    """Return one gate for each connected output of a combinational cell."""
-    gates = []
-    for name in netlist.outputs_of(cell):
-        pin = kind.pin(name)
-        assert pin.function is not None
-        pins = pin.function.pins
-        if missing := [p for p in pins if p not in cell.pins]:
-            raise NetlistError(f"{netlist.top}: pin {missing[0]} of {cell.name} ({cell.kind}) is not connected.")
-        net = cell.pins[name]
-        sets = [arc_set(arc, pin, cell, load_ff[net]) for arc in pin.arcs
-                if arc.kind.startswith("combinational") and arc.related_pin in pins]
-        gate = GraphGate(cell.name, cell.kind, name, net, pins, tuple(cell.pins[p] for p in pins),
-                         pin.function.truth, pin.function.text, tuple(sets))
-        check_arcs(gate, kind)
-        gates.append(gate)
-    return gates
-
-
-def arc_set(arc: Arc, pin: Pin, cell: Cell, load_ff: tuple[float, float]) -> ArcSet:
-    """Return one timing group at a gate of this load."""
-    assert pin.function is not None
-    curves = {}
-    for edge_in, edge_out in SENSES.get(arc.sense) or SENSES[sense_of(pin.function, arc.related_pin)]:
-        delay, slew = arc.delay[edge_out], arc.slew[edge_out]
-        only = {"combinational_fall": FALL, "combinational_rise": RISE}.get(arc.kind, edge_out)
-        if delay is not None and slew is not None and only == edge_out:
-            curves[edge_in, edge_out] = (curve_at(delay, load_ff[edge_out]), curve_at(slew, load_ff[edge_out]))
-    nets = tuple(cell.pins.get(name, "") for name in arc.when.pins) if arc.when else ()
-    return ArcSet(pin.function.pins.index(arc.related_pin), arc.when, nets, curves)
-
-
-def sense_of(function: Function, pin: str) -> str:
-    """Return the unateness of a function in one of its pins.
-
-    >>> sense_of(Function(("A", "B"), 0b0111), "B")
-    'negative_unate'
-    """
-    bit = 1 << function.pins.index(pin)
-    steps = {function.value(p | bit) - function.value(p) for p in range(1 << len(function.pins)) if not p & bit}
-    return "positive_unate" if -1 not in steps else "negative_unate" if 1 not in steps else "non_unate"
-
-
-def check_arcs(gate: GraphGate, kind: LibraryCell) -> None:
-    """Check that every edge that the function lets pass has an arc.
-
-    Raises:
-        LibertyError: one has none, so that no bound could be given.
-    """
-    function = Function(gate.pins, gate.truth)
-    have = {(arcs.pin, *edges) for arcs in gate.arc_sets for edges in arcs.curves}
-    for i, name in enumerate(gate.pins):
-        for edge_in, edge_out in SENSES[sense_of(function, name)]:
-            if (i, edge_in, edge_out) not in have:
-                edge = {FALL: "fall", RISE: "rise"}
-                known = ", ".join(sorted({gate.pins[arcs.pin] for arcs in gate.arc_sets})) or "none"
-                raise LibertyError(f"{kind.where}: cell {kind.name} has no timing arc {name} {edge[edge_in]} -> "
-                                   f"{gate.pin} {edge[edge_out]}, which its function needs; it has arcs from {known}.")
-
-
-def launches_of(
-    netlist: Netlist, cell: Cell, kind: LibraryCell, load_ff: Mapping[str, tuple[float, float]]
-) -> list[Launch]:
-    """Return the connected outputs of a flop.
-
-    Raises:
-        LibertyError: an output has no clock-to-output arc.
-    """
-    assert kind.flop is not None
-    found = []
-    for name in netlist.outputs_of(cell):
-        pin, net = kind.pin(name), cell.pins[name]
-        arcs = [arc for arc in pin.arcs if arc.kind == "rising_edge" and arc.related_pin == kind.clock_pin]
-        delay_ps, slew_ps, outside = np.full(2, -np.inf), np.full(2, -np.inf), 0
-        for arc in arcs:
-            for edge in (FALL, RISE):
-                delay, slew = arc.delay[edge], arc.slew[edge]
-                if delay is None or slew is None:
-                    raise LibertyError(f"{kind.where}: cell {kind.name} has no {kind.clock_pin} -> {name} table for "
-                                       "both edges.")
-                curves = curve_at(delay, load_ff[net][edge]), curve_at(slew, load_ff[net][edge])
-                values = [float(curve.at(np.array(CLOCK_SLEW_PS))) for curve in curves]
-                delay_ps[edge], slew_ps[edge] = max(delay_ps[edge], values[0]), max(slew_ps[edge], values[1], 0.0)
-                outside += sum(curve.outside(CLOCK_SLEW_PS) for curve in curves)
-        if not arcs:
-            raise LibertyError(f"{kind.where}: cell {kind.name} has no timing arc {kind.clock_pin} -> {name}.")
-        found.append(Launch(net, cell.name, cell.kind, name, is_inverted(kind, pin), delay_ps, slew_ps, outside))
-    return found
-
-
-def is_inverted(kind: LibraryCell, pin: Pin) -> bool:
-    """Return whether a flop's output shows the complement of its state.
-
-    Raises:
-        LibertyError: the output is some other function.
-    """
-    assert kind.flop is not None
-    function = pin.function
-    if function is None or len(function.pins) != 1 or function.pins[0] not in (kind.flop.state, kind.flop.inverted):
-        raise LibertyError(f"{kind.where}: output {pin.name} of flop {kind.name} is neither its state "
-                           f"{kind.flop.state} nor the complement.")
-    return (function.pins[0] == kind.flop.inverted) != (function.truth == 0b01)
-
-
-def checks_of(cell: Cell, kind: LibraryCell) -> list[Check]:
-    """Return the synchronous inputs of a flop.
-
-    Raises:
-        LibertyError: an input that the next state depends on has no setup time.
-    """
-    assert kind.flop is not None
-    found = []
-    for name in kind.inputs:
-        arcs = [arc for arc in kind.pins[name].arcs if arc.kind == "setup_rising" and arc.related_pin == kind.clock_pin]
-        if name in kind.flop.next_state.pins and not arcs:
-            raise LibertyError(f"{kind.where}: pin {name} of cell {kind.name} has no setup time to {kind.clock_pin}.")
-        if arcs and name in cell.pins:
-            curves = [tuple(curve_at(table, CLOCK_SLEW_PS) for arc in arcs if (table := arc.delay[edge]) is not None)
-                      for edge in (FALL, RISE)]
-            found.append(Check(cell.pins[name], cell.name, name, (curves[FALL], curves[RISE])))
-    return found

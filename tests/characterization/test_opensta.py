@@ -48,7 +48,7 @@ def test_the_worst_path_of_every_weight_equals_that_of_opensta(folder, pdk, tmp_
     cases = [{origin: int(values[i]) for origin, values in origins.items()} for i in range(WEIGHTS.size)]
     ends = [sink.origin for sink in weight_sinks(timed, design)]
     referee = opensta_ps(netlist, corner.liberty, design.clock, cases, tmp_path / "sta", ends)
-    found = sta_ps(netlist, library, corner, design, WEIGHTS)
+    found = sta_ps(netlist, library, design, WEIGHTS)
     assert found == pytest.approx(np.array(referee), rel=1e-3, abs=0.01)
     # The bound on the one delay set lies above; a slew may grow where its delay shrinks, so not to the last digit.
     assert (found <= topological_ps(timed, design, WEIGHTS) * 1.01).all()

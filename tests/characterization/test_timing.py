@@ -120,7 +120,7 @@ def test_gates_of_several_live_inputs_are_stretched_by_the_multi_input_factor(li
         assert list(slow.gate_of[gate.net].late) == late
     # What OpenSTA says knows of no such factor.
     weights = np.array([0, 1])
-    np.testing.assert_array_equal(*(sta_ps(GATED, one, CORNER, design(), weights) for one in (library, several)))
+    np.testing.assert_array_equal(*(sta_ps(GATED, one, design(), weights) for one in (library, several)))
 
 
 def tuple_of(one):
@@ -198,10 +198,10 @@ def test_a_register_behind_an_inverter_is_fixed_at_its_flop(library):
 
 def test_conditions_contradicted_by_a_weight_are_left_out_of_the_sta_figure(library):
     timed = annotate(GATED, library, CORNER, "clk")
-    static = sta_ps(GATED, library, CORNER, design(), np.array([0, 1]))
+    static = sta_ps(GATED, library, design(), np.array([0, 1]))
     bound = topological_ps(timed, design(), np.array([0, 1]))
     assert (static <= bound + 1e-9).all()
-    everywhere = sta_ps(GATED, library, CORNER, design(), np.array([0, 1]), "all")
+    everywhere = sta_ps(GATED, library, design(), np.array([0, 1]), "all")
     assert (everywhere >= static).all()
 
 
