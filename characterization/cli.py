@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from characterization.commands.options import CornerName, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
+from characterization.commands.pdks import pdks
 from characterization.commands.progress import progress_bars
 from characterization.errors import CharacterizationError
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Hardware to tables: delay and energy of every weight value of a Verilog MAC.",
 )  # fmt: skip
+
+app.command()(pdks)
 
 
 @app.command()

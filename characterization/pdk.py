@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from typing import Any
 from characterization.errors import PdkError
 from characterization.liberty_syntax import parse_liberty
 from characterization.liberty_tables import operating_conditions
+from characterization.pdk_places import find_root, liberty_file
 
 SHIPPED = Path(__file__).parent / "pdks"
 KEYS: dict[str, type | tuple[type, ...]] = {
-    "name": str, "root": str, "source": str, "dont_use": list, "corners": list,
+    "name": str, "description": str, "licence": str, "root": (str, list), "source": str, "dont_use": list,
+    "corners": list,
     "multi_input_late": (int, float), "multi_input_early": (int, float),
 }
 CORNER_KEYS: dict[str, type | tuple[type, ...]] = {
@@ -110,10 +113,26 @@ def read_pdk(name_or_path: str | Path, root: Path | None = None) -> Pdk:
 
     Args:
         name_or_path: a name under `characterization/pdks`, or a path.
-        root: folder of the Liberty files, in place of the file's own `root` (which is relative to the TOML file).
+        root: folder of the Liberty files, in place of those that the file names (which are relative to itself, or
+            lie in `${PDK_ROOT}` and the like).
 
     Raises:
         PdkError: there is no such PDK, its file is malformed, or a Liberty file is missing.
+    """
+    path = pdk_file(name_or_path)
+    table = read_table(path)
+    pdk = build_pdk(table, root or root_of(table, path) or path.parent)
+    if missing := missing_files(pdk):
+        source = f" It comes with {table['source']}." if "source" in table else ""
+        raise PdkError(f"{path}: Liberty file {missing[0]} is missing ({len(missing)} in all).{source}")
+    return pdk
+
+
+def pdk_file(name_or_path: str | Path) -> Path:
+    """Return the TOML file of a shipped name or path.
+
+    Raises:
+        PdkError: there is none.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -121,24 +140,46 @@ def read_pdk(name_or_path: str | Path, root: Path | None = None) -> Pdk:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise PdkError(f"no PDK {str(name_or_path)!r}; give one of {known}, or the path of a PDK's TOML file.")
+    return path
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the checked table of a PDK's TOML file.
+
+    Raises:
+        PdkError: it is malformed; all its problems in one message.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PdkError(f"{path}: not a TOML file ({error}).") from error
     if problems := problems_of(table):
         raise PdkError(f"{path}: {'; '.join(problems)}.")
-    folder = root or path.parent / Path(table.get("root", ".")).expanduser()
+    return table
+
+
+def root_of(table: Mapping[str, Any], path: Path) -> Path | None:
+    """Return the folder of a PDK's Liberty files, there or not; None where it depends on variables that are not set."""
+    roots = table.get("root", ".")
+    files = [name for row in table["corners"] for name in row["liberty"]]
+    return find_root([roots] if isinstance(roots, str) else roots, path.parent, os.environ, files)
+
+
+def build_pdk(table: Mapping[str, Any], folder: Path) -> Pdk:
+    """Return the PDK of a checked table whose Liberty files lie in `folder`."""
     factors = (float(table.get("multi_input_late", 1.0)), float(table.get("multi_input_early", 1.0)))
     corners = tuple(build_corner(row, folder, factors) for row in table["corners"])
-    if missing := [file for corner in corners for file in corner.liberty if not file.is_file()]:
-        source = f" It comes with {table['source']}." if "source" in table else ""
-        raise PdkError(f"{path}: Liberty file {missing[0]} is missing ({len(missing)} in all).{source}")
     return Pdk(table["name"], corners, tuple(table.get("dont_use", ())))
+
+
+def missing_files(pdk: Pdk) -> list[Path]:
+    """Return the Liberty files that are not there."""
+    return [file for corner in pdk.corners for file in corner.liberty if not file.is_file()]
 
 
 def build_corner(row: Mapping[str, Any], folder: Path, multi_input: tuple[float, float]) -> Corner:
     """Return the corner of one checked table."""
-    files = tuple((folder / name).resolve() for name in row["liberty"])
+    files = tuple(liberty_file(folder, name).resolve() for name in row["liberty"])
     voltage_v, temp_c = float(row["voltage_v"]), float(row["temp_c"])
     return Corner(row["name"], files, row["process"], voltage_v, temp_c, None, multi_input)
 
@@ -151,6 +192,9 @@ def problems_of(table: Mapping[str, Any]) -> list[str]:
         problems.append(f"multi_input_late = {late} must be at least 1: several inputs at once are slower")
     if isinstance(early, int | float) and not 0 < early <= 1:
         problems.append(f"multi_input_early = {early} must lie in (0, 1]: several inputs at once are faster")
+    roots = table.get("root", [])
+    if isinstance(roots, list) and not all(isinstance(root, str) for root in roots):
+        problems.append(f"root = {roots} must be a folder, or a list of folders to try")
     corners = table.get("corners")
     if not isinstance(corners, list) or not corners:
         return [*problems, "corners must be a list of tables, at least one [[corners]]"]

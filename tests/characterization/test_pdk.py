@@ -47,7 +47,7 @@ def test_the_root_of_the_files_can_be_given(tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(PdkError, match="no PDK 'tsmc'; give one of asap7, osu018, sky130hd"):
+    with pytest.raises(PdkError, match=r"no PDK 'tsmc'; give one of asap7, .*osu018, .*sky130hd"):
         read_pdk("tsmc")
 
 
