@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from characterization.commands.cells import cells
 from characterization.commands.options import CornerName, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.pdks import pdks
 from characterization.commands.progress import progress_bars
@@ -26,6 +27,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 app.command()(pdks)
+app.command()(cells)
 
 
 @app.command()

@@ -66,9 +66,8 @@ class Pdk:
         for corner in self.corners:
             if corner.name == name or (name is None and len(self.corners) == 1):
                 return corner
-        if name is not None and (found := NAME.fullmatch(name)):
-            temp_c = float(found["temp"]) * (-1 if found["sign"] else 1)
-            return self.at(found["process"], temp_c, float(f"{found['volt']}.{found['part']}"))
+        if name is not None and (condition := parse_corner_name(name)):
+            return self.at(*condition)
         asked = "no corner was named" if name is None else f"no corner {name!r}"
         raise PdkError(f"PDK {self.name}: {asked}; it has {', '.join(corner.name for corner in self.corners)}.")
 
@@ -106,6 +105,19 @@ def corner_name(process: str, temp_c: float, voltage_v: float) -> str:
     temperature = f"n{-temp_c:g}" if temp_c < 0 else f"{temp_c:03g}"
     whole, _, part = f"{voltage_v:.6f}".rstrip("0").partition(".")
     return f"{process}_{temperature}C_{whole}v{part:0<2}"
+
+
+def parse_corner_name(name: str) -> tuple[str, float, float] | None:
+    """Return process, temperature and voltage of a corner's name; None if it is not built like one.
+
+    >>> parse_corner_name("ss_n40C_1v725"), parse_corner_name("typical")
+    (('ss', -40.0, 1.725), None)
+    """
+    found = NAME.fullmatch(name)
+    if found is None:
+        return None
+    temp_c = float(found["temp"]) * (-1 if found["sign"] else 1)
+    return found["process"], temp_c, float(f"{found['volt']}.{found['part']}")
 
 
 def read_pdk(name_or_path: str | Path, root: Path | None = None) -> Pdk:
