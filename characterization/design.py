@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from characterization.errors import DesignError
 
 WeightMode = Literal["stationary", "streaming"]
@@ -17,11 +19,19 @@ WeightMode = Literal["stationary", "streaming"]
 KEYS: dict[str, type] = {
     "name": str, "top": str, "sources": list, "reference": str, "weight_mode": str, "latency": int,
     "accumulator_latency": int, "result_registers": list, "parameters": dict, "roles": dict, "widths": dict,
-    "hold": dict, "lanes": list, "neighbours": dict,
+    "hold": dict, "lanes": list, "neighbours": dict, "weight_bits": int, "activation_bits": int, "weight_values": list,
 }
-OPTIONAL: dict[str, Any] = {"parameters": {}, "hold": {}, "neighbours": {}, "accumulator_latency": 0}
-ROLES = {"clock", "reset", "weight", "activation", "accumulator_in", "result"}
-OPTIONAL_ROLES = {"reset"}
+OPTIONAL: dict[str, Any] = {
+    "parameters": {}, "hold": {}, "neighbours": {}, "accumulator_latency": 0, "weight_bits": 8, "activation_bits": 8,
+    "weight_values": [],
+}
+# The second words of a redundant partial sum, sum and carry, which no adder has resolved yet.
+CARRY_ROLES = {"accumulator_carry", "result_carry"}
+OPTIONAL_ROLES = {"reset", *CARRY_ROLES}
+ROLES = {"clock", "weight", "activation", "accumulator_in", "result", *OPTIONAL_ROLES}
+OUTPUT_ROLES = {"result", "result_carry"}
+# Two's complement operands of more bits would need tables of more than 2**16 rows.
+MOST_BITS = 16
 TYPE_NAMES = {str: "a string", list: "a list", int: "an integer", dict: "a table"}
 BUS = re.compile(r"(?P<name>[A-Za-z_][\w.$]*)(\[(?P<high>\d+)(:(?P<low>\d+))?\])?")
 
@@ -50,12 +60,15 @@ class MacDesign:
         accumulator_latency: the same from `accumulator_in`; it equals `latency` where design.toml does not say.
         clock: clock port. reset: reset port ('' for none), active high.
         hold: control port or register bus -> the value it holds in compute mode.
-        roles: role -> port, for `weight`, `activation`, `accumulator_in`, `result`.
+        roles: role -> port, for `weight`, `activation`, `accumulator_in`, `result`; and, where partial sums are
+            redundant (their value is the sum of two words), `accumulator_carry` and `result_carry`.
         lanes: one for a systolic PE, four for a dp4.
         result_registers: buses whose capture ends the computation (where the weight's influence must settle).
         neighbours: input port -> the neighbour's output port that drives it.
         reference: path of `reference.py`.
         widths: bits of every port, and of every register that the description names.
+        weight_bits, activation_bits: of one lane.
+        weight_values: the multiplier that each weight code stands for, by unsigned code; empty for two's complement.
     """
 
     name: str
@@ -78,6 +91,34 @@ class MacDesign:
     widths: Mapping[str, int] = field(default_factory=dict)
     result_registers: tuple[str, ...] = ()
     accumulator_latency: int = 1
+    weight_values: tuple[int, ...] = ()
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Every value that a weight can have, ascending."""
+        half = 1 << (self.weight_bits - 1)
+        return tuple(sorted(set(self.weight_values))) if self.weight_values else tuple(range(-half, half))
+
+    @property
+    def is_redundant(self) -> bool:
+        """Whether a partial sum is the sum of two words."""
+        return "result_carry" in self.roles
+
+    def encode(self, values: Any) -> np.ndarray:
+        """Return the code of each weight value, what the weight's register holds, unsigned int64 of the same shape.
+
+        Raises:
+            DesignError: some value is not among `weights`.
+        """
+        wanted = np.asarray(values, dtype=np.int64)
+        if unknown := sorted(set(wanted.ravel().tolist()) - set(self.weights)):
+            span = f"{self.weights[0]}..{self.weights[-1]}"
+            known = ", ".join(map(str, self.weights)) if self.weight_values else span
+            raise DesignError(f"{self.name}: no weight has the value {unknown[0]}; they are {known}.")
+        if not self.weight_values:
+            return wanted & ((1 << self.weight_bits) - 1)
+        code_of = {value: code for code, value in reversed(list(enumerate(self.weight_values)))}
+        return np.array([code_of[value] for value in wanted.ravel().tolist()], dtype=np.int64).reshape(wanted.shape)
 
     def nets_of(self, bus: str) -> tuple[str, ...]:
         """Return the nets of a bus expression, lowest bit first: `q`, `q[3]` or `q[15:8]`."""
@@ -191,11 +232,30 @@ def content_problems(table: Mapping[str, Any], folder: Path) -> list[str]:
         if port not in widths
     ]
     problems += [f"widths.{name} = {width} must be at least 1" for name, width in widths.items() if width < 1]
+    problems += operand_problems(table)
     if problems:
         return problems
     # Widths are compared once every bus resolves.
     unresolved = bus_problems(table)
     return [*unresolved, *neighbour_problems(table), *([] if unresolved else width_problems(table))]
+
+
+def operand_problems(table: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the widths and values of operands, and with half a redundant sum."""
+    problems = [
+        f"{key} = {table[key]} must lie in 1..{MOST_BITS}"
+        for key in ("weight_bits", "activation_bits")
+        if not 1 <= table[key] <= MOST_BITS
+    ]
+    values = table["weight_values"]
+    if not problems and values and (
+        len(values) != 1 << table["weight_bits"] or not all(isinstance(value, int) for value in values)
+    ):
+        problems.append(f"weight_values must list an integer for each of the {1 << table['weight_bits']} codes of "
+                        f"{table['weight_bits']} bits, in the order of the codes; it lists {len(values)}")
+    if len(found := CARRY_ROLES & set(table["roles"])) == 1:
+        problems.append(f"role {found.pop()} stands alone; a redundant sum needs {' and '.join(sorted(CARRY_ROLES))}")
+    return problems
 
 
 def bus_problems(table: Mapping[str, Any]) -> list[str]:
@@ -220,24 +280,26 @@ def width_problems(table: Mapping[str, Any]) -> list[str]:
     """Return contradictions between the widths of ports, lanes and roles."""
     widths, roles, n_lanes = table["widths"], table["roles"], len(table["lanes"])
     problems = []
-    if widths[roles["accumulator_in"]] != widths[roles["result"]]:
-        problems.append(
-            f"accumulator_in {roles['accumulator_in']} has {widths[roles['accumulator_in']]} bits and result "
-            f"{roles['result']} has {widths[roles['result']]}; partial sums must keep their width"
-        )
-    for role in ("weight", "activation"):
-        if widths[roles[role]] != 8 * n_lanes:
+    for role in ("result", *sorted(CARRY_ROLES & set(roles))):
+        if widths[roles["accumulator_in"]] != widths[roles[role]]:
             problems.append(
-                f"role {role}: {roles[role]} has {widths[roles[role]]} bits, but {n_lanes} lanes of 8 bits need "
-                f"{8 * n_lanes}"
+                f"accumulator_in {roles['accumulator_in']} has {widths[roles['accumulator_in']]} bits and {role} "
+                f"{roles[role]} has {widths[roles[role]]}; partial sums must keep their width"
+            )
+    for role in ("weight", "activation"):
+        bits = table[f"{role}_bits"]
+        if widths[roles[role]] != bits * n_lanes:
+            problems.append(
+                f"role {role}: {roles[role]} has {widths[roles[role]]} bits, but {n_lanes} lanes of {bits} bits need "
+                f"{bits * n_lanes}; is {role}_bits = {bits} right?"
             )
     for role in ("clock", "reset"):
         if role in roles and widths[roles[role]] != 1:
             problems.append(f"role {role}: {roles[role]} has {widths[roles[role]]} bits, not 1")
     for i, lane in enumerate(table["lanes"]):
         for key, bus in lane.items():
-            if (bits := len(bus_nets(bus, widths))) != 8:
-                problems.append(f"lanes[{i}].{key} = {bus!r} has {bits} bits, not 8")
+            if (bits := len(bus_nets(bus, widths))) != table[f"{key}_bits"]:
+                problems.append(f"lanes[{i}].{key} = {bus!r} has {bits} bits, not {table[f'{key}_bits']}")
     return problems
 
 
@@ -266,6 +328,8 @@ def build(table: Mapping[str, Any], folder: Path) -> MacDesign:
         accumulator_bits=table["widths"][roles["result"]], widths=dict(table["widths"]),
         result_registers=tuple(table["result_registers"]),
         accumulator_latency=table["accumulator_latency"] or table["latency"],
+        weight_bits=table["weight_bits"], activation_bits=table["activation_bits"],
+        weight_values=tuple(table["weight_values"]),
     )
 
 
@@ -290,7 +354,8 @@ def check_ports(design: MacDesign, ports: Mapping[str, tuple[str, int]], registe
 
 def direction_problems(design: MacDesign, ports: Mapping[str, tuple[str, int]]) -> list[str]:
     """Return roles and neighbours whose ports do not exist or point the wrong way."""
-    wanted = [(f"roles.{role}", port, "output" if role == "result" else "input") for role, port in design.roles.items()]
+    wanted = [(f"roles.{role}", port, "output" if role in OUTPUT_ROLES else "input")
+              for role, port in design.roles.items()]
     wanted += [("roles.clock", design.clock, "input")]
     wanted += [("roles.reset", design.reset, "input")] if design.reset else []
     wanted += [(f"neighbours.{sink}", sink, "input") for sink in design.neighbours]

@@ -4,8 +4,8 @@ The netlist is cut at its registers. The next value of every register, as the ga
 `next_state` of `reference.py` for all states and inputs, by SAT: registers that hold a weight's product once for each
 of the 256 weights, with the rest free, all others at once. A register that depends on at most 16 bits, as the product
 of one lane does, is evaluated for every pattern of them instead, which proves as much in less time. That `result` is
-what `next_state` yields after `latency` clock edges is proved in the same way. Random tuples through the whole
-pipeline are a check on the check itself.
+what `next_state` yields after `latency` clock edges is proved by algebra (`linear.py`), or in the same way. Every pair
+of weight and activation, and random tuples, through the whole pipeline are a check on the check itself.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from characterization.cut import Cut, Now, cut_netlist
 from characterization.design import MacDesign
 from characterization.errors import DesignError, EquivalenceError
 from characterization.liberty import CellLibrary
+from characterization.linear import same_number
 from characterization.netlist import Netlist
-from characterization.operation import final_result, simulate_result
+from characterization.operation import FinalResult, final_result, simulate_result, total_of
 from characterization.reference import Reference, load_reference
-from characterization.word import as_word, select_word, wrap_word
+from characterization.word import Word, as_word, select_word, wrap_word
 
 RANDOM_TUPLES = 100_000
 EXHAUSTIVE_BITS = 16
 METHOD = (
     "the next value of every register bit: all patterns where it depends on at most 16 bits, else SAT (minisat22), "
-    "products once per weight with all else free; result() from latency steps of next_state; random tuples besides"
+    "products once per weight with all else free; result() from latency steps of next_state by algebra on sums of "
+    "bits; every pair of weight and activation and random tuples through the pipeline besides"
 )
 Progress = Callable[[int, int], None]
 Fixed = Mapping[int, int]
@@ -46,7 +48,7 @@ class EquivalenceProof:
         n_weights: weight values proved one by one, summed over lanes.
         n_solver_calls: questions that went to the SAT solver.
         n_patterns: input patterns evaluated where all of them were.
-        n_random: operand tuples sent through the whole pipeline besides.
+        n_random: operand tuples sent through the whole pipeline besides, every pair of operands among them.
     """
 
     method: str
@@ -152,8 +154,8 @@ def weight_cases(cut: Cut, design: MacDesign, target: Target) -> list[dict[int, 
     if target.bus.split("[")[0] not in results or not seen:
         return [{}]
     zero = {node: FALSE for nodes in seen for node in nodes}
-    bits = [(nodes, weight) for nodes in seen for weight in range(-128, 128)]
-    return [zero | {node: weight >> bit & 1 for bit, node in enumerate(nodes)} for nodes, weight in bits]
+    bits = [(nodes, code) for nodes in seen for code in range(1 << design.weight_bits)]
+    return [zero | {node: code >> bit & 1 for bit, node in enumerate(nodes)} for nodes, code in bits]
 
 
 def inputs_of(graph: Aig, roots: Sequence[int]) -> list[int]:
@@ -253,11 +255,30 @@ def prove_result(design: MacDesign, reference: Reference, top: str) -> int:
     Raises:
         EquivalenceError: it is not.
     """
-    graph, found, expected = final_result(design, reference)
-    model, calls = first_difference(graph, found, expected)
-    if model is not None:
+    final = final_result(design, reference)
+    calls = 0
+    same = same_number(final.graph, final.found, final.expected, design.accumulator_bits)
+    for fixed in code_cases(final, design) if same is None else ():
+        small = Aig()
+        total = total_of(Word(final.graph, bits) for bits in final.found).extended(design.accumulator_bits)
+        inputs = inputs_of(final.graph, (*total, *final.expected))
+        image = {node: fixed[node] if node in fixed else small.variable() for node in inputs}
+        bits = final.graph.copy_into(small, (*total, *final.expected), image)
+        model, more = first_difference(small, bits[: len(total)], bits[len(total) :])
+        same, calls = model is None, calls + more
+        if not same:
+            break
+    if not same:
         raise EquivalenceError(
             f"{top}: {design.reference.name} contradicts itself: {design.latency} steps of next_state do not yield "
             f"result(); is latency {design.latency} or accumulator_latency {design.accumulator_latency} wrong?"
         )
     return calls
+
+
+def code_cases(final: FinalResult, design: MacDesign) -> list[dict[int, int]]:
+    """Return the cases in which the result is proved: each code of a single lane, else all at once."""
+    if len(final.codes) > 1:
+        return [{}]
+    (bits,) = final.codes
+    return [{edge >> 1: code >> bit & 1 for bit, edge in enumerate(bits)} for code in range(1 << design.weight_bits)]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from characterization.aig import Aig
+from characterization.aig import FALSE, Aig
 from characterization.cut import Cut, Now
 from characterization.design import MacDesign
 from characterization.errors import EquivalenceError
 from characterization.netlist import Netlist
 from characterization.reference import Reference, wrap
-from characterization.word import Word, select_word, wrap_word
+from characterization.word import Word, as_word, select_word, wrap_word
 
 SEED = 20260101
 WORD_BITS = 64
+PAIR_BITS = 16
 
 
 def held_nets(design: MacDesign) -> dict[str, int]:
@@ -49,28 +52,70 @@ def input_nets(design: MacDesign) -> Iterator[str]:
         yield from design.nets_of(bus)
 
 
-def final_result(design: MacDesign, reference: Reference) -> tuple[Aig, tuple[int, ...], tuple[int, ...]]:
-    """Return the result port after `latency` steps of `next_state`, and `result` of the same operands, bit by bit."""
+@dataclass(frozen=True)
+class FinalResult:
+    """The result after `latency` steps of `next_state` beside `result` of the same operands, bit by bit.
+
+    Attributes:
+        graph: the logic.
+        found: the one or two words that leave; a redundant result is their sum.
+        expected: what `result` says.
+        codes: the literals of each lane's weight, lowest bit first.
+    """
+
+    graph: Aig
+    found: tuple[tuple[int, ...], ...]
+    expected: tuple[int, ...]
+    codes: tuple[tuple[int, ...], ...]
+
+
+def final_result(design: MacDesign, reference: Reference) -> FinalResult:
+    """Return what several steps of `next_state` yield, beside what `result` says."""
     graph, held = Aig(), held_nets(design)
-    weights, activations = operand_nets(design)
     state: dict[str, int] = {}
-    words: dict[int, Word] = {}
+    operands: list[tuple[int, ...]] = []
     accumulator: Word | None = None
-    nets_of_operands = [*weights, *activations]
     for step in range(design.latency):
         current = {net: state.get(net, held.get(net, -1)) for net in input_nets(design)}
         current = {net: graph.variable() if edge < 0 else edge for net, edge in current.items()}
         if step == 0:
-            words = {i: Word(graph, tuple(current[net] for net in nets)) for i, nets in enumerate(nets_of_operands)}
+            operands = [tuple(current[net] for net in nets) for lanes in operand_nets(design) for nets in lanes]
         if step == design.latency - design.accumulator_latency:
-            nets = design.nets_of(design.roles["accumulator_in"])
-            accumulator = Word(graph, tuple(current[net] for net in nets))
+            words = [Word(graph, tuple(current[net] for net in nets)) for nets in accumulator_nets(design)]
+            accumulator = total_of(words)
         state = stepped(design, reference, graph, current)
     n_lanes = len(design.lanes)
-    lanes = [words[i] for i in range(2 * n_lanes)]
-    expected = reference.result(lanes[:n_lanes], lanes[n_lanes:], accumulator, wrap_word)
-    result_nets = design.nets_of(design.roles["result"])
-    return graph, tuple(state[net] for net in result_nets), expected.extended(len(result_nets))
+    weights = [decoded(design, Word(graph, bits)) for bits in operands[:n_lanes]]
+    activations = [Word(graph, bits) for bits in operands[n_lanes:]]
+    expected = reference.result(weights, activations, accumulator, wrap_word).extended(design.accumulator_bits)
+    found = tuple(tuple(state[net] for net in nets) for nets in result_nets(design))
+    return FinalResult(graph, found, expected, tuple(operands[:n_lanes]))
+
+
+def total_of(words: Iterable[Any]) -> Any:
+    """Return the sum of the words of a partial sum, one or two."""
+    first, *rest = words
+    return first + rest[0] if rest else first
+
+
+def accumulator_nets(design: MacDesign) -> list[tuple[str, ...]]:
+    """Return the nets of the one or two ports through which a partial sum enters."""
+    return [design.nets_of(design.roles[role]) for role in ("accumulator_in", "accumulator_carry")
+            if role in design.roles]
+
+
+def result_nets(design: MacDesign) -> list[tuple[str, ...]]:
+    """Return the nets of the one or two ports through which a partial sum leaves."""
+    return [design.nets_of(design.roles[role]) for role in ("result", "result_carry") if role in design.roles]
+
+
+def decoded(design: MacDesign, code: Word) -> Word:
+    """Return the value that a weight's code stands for, as a word."""
+    words = [as_word(value, code.graph) for value in design.weight_values]
+    for bit in code.bits if words else ():
+        words = [select_word(Word(code.graph, (bit, FALSE)), odd, even)
+                 for even, odd in zip(words[::2], words[1::2], strict=True)]
+    return words[0] if words else code
 
 
 def stepped(design: MacDesign, reference: Reference, graph: Aig, current: dict[str, int]) -> dict[str, int]:
@@ -85,43 +130,79 @@ def stepped(design: MacDesign, reference: Reference, graph: Aig, current: dict[s
 
 
 def simulate_result(cut: Cut, design: MacDesign, reference: Reference, netlist: Netlist, n_tuples: int) -> int:
-    """Send random operands through the gates for `latency` cycles and compare with `result`; return their number.
+    """Send operands through the gates for `latency` cycles and compare with `result`; return the number of tuples.
+
+    All pairs of weight and activation are among them, each with a random partial sum, and `n_tuples` random ones.
 
     Raises:
         EquivalenceError: a tuple gives another result, with its operands.
     """
     random = np.random.default_rng(SEED)
-    n_words = -(-n_tuples // WORD_BITS)
-    weights, activations = operand_nets(design)
-    result_nets = design.nets_of(design.roles["result"])
+    operands = draw_operands(design, random, n_tuples)
+    n_words = operands.shape[1] // WORD_BITS
     held = held_nets(design)
     state = {node: noise(random, n_words) for node in cut.next_state}
-    operands: list[np.ndarray] = []
+    chosen = dict(operand_bits(design, operands))
     accumulator = np.zeros(0)
     for step in range(design.latency):
         values = state | {cut.literal[net] >> 1: noise(random, n_words) for net in netlist.inputs}
-        values |= {
-            cut.literal[net] >> 1: np.full(n_words, -(bit ^ (cut.literal[net] & 1)), dtype=np.int64).view(np.uint64)
-            for net, bit in held.items()
-        }
-        if step == 0:
-            operands = [numbers(cut, nets, values) for nets in (*weights, *activations)]
+        fixed = {net: np.full(n_words, -bit, dtype=np.int64).view(np.uint64) for net, bit in held.items()}
+        for net, bits in (fixed | (chosen if step == 0 else {})).items():
+            values[cut.literal[net] >> 1] = ~bits if cut.literal[net] & 1 else bits
         if step == design.latency - design.accumulator_latency:
-            accumulator = numbers(cut, design.nets_of(design.roles["accumulator_in"]), values)
+            accumulator = total_of(numbers(cut, nets, values) for nets in accumulator_nets(design))
         nodes = list(cut.next_state)
         state = dict(zip(nodes, cut.graph.evaluate([cut.next_state[node] for node in nodes], values), strict=True))
-    found = numbers(cut, result_nets, state)
+    found = wrap(total_of(numbers(cut, nets, state) for nets in result_nets(design)), design.accumulator_bits)
+    compare(design, reference, netlist.top, operands, accumulator, found)
+    return int(operands.shape[1])
+
+
+def draw_operands(design: MacDesign, random: np.random.Generator, n_random: int) -> np.ndarray:
+    """Return unsigned codes, int64 [lane weights then lane activations, tuple], a multiple of 64 tuples.
+
+    First every pair of weight and activation, in each lane in another order, where these are at most 2**16 pairs;
+    then at least `n_random` random tuples.
+    """
+    pair_bits = design.weight_bits + design.activation_bits
+    n_pairs = 1 << pair_bits if pair_bits <= PAIR_BITS else 0
+    n_total = -(-(n_pairs + n_random) // WORD_BITS) * WORD_BITS
+    lanes = [np.concatenate([random.permutation(n_pairs), random.integers(0, 1 << pair_bits, n_total - n_pairs)])
+             for _ in design.lanes]
+    weights = [pair & ((1 << design.weight_bits) - 1) for pair in lanes]
+    return np.stack([*weights, *(pair >> design.weight_bits for pair in lanes)])
+
+
+def operand_bits(design: MacDesign, operands: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every operand net with its bits, 64 tuples a word."""
+    rows = [nets for lanes in operand_nets(design) for nets in lanes]
+    for nets, row in zip(rows, operands, strict=True):
+        for bit, net in enumerate(nets):
+            yield net, np.packbits((row >> bit & 1).astype(np.uint8), bitorder="little").view(np.uint64)
+
+
+def compare(
+    design: MacDesign, reference: Reference, top: str, operands: np.ndarray, accumulator: np.ndarray, found: np.ndarray
+) -> None:
+    """Compare results [tuple] with what the reference says.
+
+    Raises:
+        EquivalenceError: with the operands of the first that differs.
+    """
     n_lanes = len(design.lanes)
-    expected = reference.result(operands[:n_lanes], operands[n_lanes:], accumulator, wrap)
+    weights, activations = operands[:n_lanes], [wrap(row, design.activation_bits) for row in operands[n_lanes:]]
+    table = np.array(design.weight_values) if design.weight_values else wrap(
+        np.arange(1 << design.weight_bits), design.weight_bits)
+    values = [table[row] for row in weights]
+    expected = reference.result(values, activations, accumulator, wrap)
     wrong = np.flatnonzero(found != expected)
     if wrong.size:
         at = int(wrong[0])
         raise EquivalenceError(
-            f"{netlist.top}: with weights {[int(x[at]) for x in operands[:n_lanes]]}, activations "
-            f"{[int(x[at]) for x in operands[n_lanes:]]} and accumulator {int(accumulator[at])} the gates give "
-            f"{int(found[at])} after {design.latency} cycles, {design.reference.name} says {int(expected[at])}."
+            f"{top}: with weights {[int(x[at]) for x in values]}, activations {[int(x[at]) for x in activations]} and "
+            f"accumulator {int(accumulator[at])} the gates give {int(found[at])} after {design.latency} cycles, "
+            f"{design.reference.name} says {int(expected[at])}."
         )
-    return n_words * WORD_BITS
 
 
 def noise(random: np.random.Generator, n_words: int) -> np.ndarray:

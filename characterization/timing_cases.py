@@ -35,8 +35,9 @@ def fixed_nets(core: Core, design: MacDesign, weights: np.ndarray) -> dict[str, 
 
     Raises:
         NetlistError: a held or weight register is not in the netlist.
+        DesignError: a weight has no such value.
     """
-    weights = np.asarray(weights, dtype=np.int64)
+    weights = design.encode(weights)
     fixed: dict[str, np.ndarray] = {}
     for lane in design.lanes:
         for bit, net in enumerate(design.nets_of(lane.weight)):

@@ -5,7 +5,7 @@ A `Word` has its bits lowest first, the last one the sign; it grows as results n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from characterization.aig import FALSE, TRUE, Aig
@@ -64,6 +64,32 @@ class Word:
         return Word(self.graph, total)
 
     __rmul__ = __mul__
+
+    def __and__(self, other: Word | int) -> Word:
+        return self.bitwise(other, self.graph.both)
+
+    def __or__(self, other: Word | int) -> Word:
+        return self.bitwise(other, self.graph.either)
+
+    def __xor__(self, other: Word | int) -> Word:
+        return self.bitwise(other, self.graph.differ)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> Word:
+        return Word(self.graph, tuple(bit ^ 1 for bit in self.bits))
+
+    def __lshift__(self, places: int) -> Word:
+        return Word(self.graph, (*[FALSE] * places, *self.bits))
+
+    def __rshift__(self, places: int) -> Word:
+        return Word(self.graph, self.bits[places:] or self.bits[-1:])
+
+    def bitwise(self, other: Word | int, gate: Callable[[int, int], int]) -> Word:
+        """Return a gate applied to each pair of bits, sign extended to one width."""
+        right = as_word(other, self.graph)
+        width = max(len(self.bits), len(right.bits))
+        return Word(self.graph, tuple(map(gate, self.extended(width), right.extended(width))))
 
 
 def add_bits(graph: Aig, left: Sequence[int], right: Sequence[int], carry: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from characterization.benches.expectation import word
-from characterization.benches.stimulus import join_lanes
+from characterization.benches.stimulus import join_lanes, random_activations
 from characterization.design import MacDesign, bus_nets
 from characterization.errors import SimulationError
 from characterization.reference import Reference, load_reference, select, wrap
@@ -19,6 +19,8 @@ RESET_CYCLES = 2
 OPERATIONS_PER_LOAD = 16
 # In the last part of a run the controls move at random too, and a reset comes once in so many clocks.
 CLOCKS_PER_RESET = 16
+# An odd number (Knuth's multiplier): spreads a partial sum over the second of its two words.
+SPLIT = 2654435761
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +128,14 @@ def operate(
     weights = np.zeros(lanes, dtype=np.int64)
     for index in range(n_operations):
         if design.weight_mode == "streaming" or index % OPERATIONS_PER_LOAD == 0:
-            weights = rng.integers(-128, 128, lanes)
-        held = {design.roles["weight"]: int(join_lanes(weights[None])[0])}
+            weights = rng.choice(design.weights, lanes)
+        held = {design.roles["weight"]: int(join_lanes(design.encode(weights)[None], design.weight_bits)[0])}
         if design.weight_mode == "stationary" and index % OPERATIONS_PER_LOAD == 0:
             # One clock for each control, and the bubble: the weight stands a full cycle before it multiplies.
             clocks += [{**held, port: 1} for port in load_pulses(design)] + [dict(held)]
-        activations = rng.integers(-128, 128, lanes)
-        clocks.append({**held, design.roles["activation"]: int(join_lanes(activations[None])[0])})
+        activations = random_activations(design, rng, (lanes,))
+        acting = int(join_lanes(activations[None], design.activation_bits)[0])
+        clocks.append({**held, design.roles["activation"]: acting})
         yield Operation(
             len(clocks) - 1, tuple(weights.tolist()), tuple(activations.tolist()), int(rng.integers(-half, half))
         )
@@ -142,7 +145,13 @@ def accumulate(design: MacDesign, clocks: list[dict[str, int]], operations: list
     """Put each operation's partial sum at the port in the clock it is due, in place."""
     for operation in operations:
         due = operation.clock + design.latency - design.accumulator_latency
-        clocks[due][design.roles["accumulator_in"]] = operation.accumulator % (1 << design.accumulator_bits)
+        value = operation.accumulator % (1 << design.accumulator_bits)
+        if design.is_redundant:
+            # Two words that add up to it, both anything.
+            carry = (operation.accumulator * SPLIT) % (1 << design.accumulator_bits)
+            clocks[due][design.roles["accumulator_carry"]] = carry
+            value = (value - carry) % (1 << design.accumulator_bits)
+        clocks[due][design.roles["accumulator_in"]] = value
 
 
 def complete(
@@ -207,7 +216,8 @@ def check_operations(
     Raises:
         SimulationError: it does not, or the registers are never all known.
     """
-    column, bits = registers.index(design.roles["result"]), design.accumulator_bits
+    bits = design.accumulator_bits
+    columns = [registers.index(design.roles[role]) for role in ("result", "result_carry") if role in design.roles]
     for operation in operations:
         wanted = reference.result(operation.weights, operation.activations, operation.accumulator, wrap)
         found = expected[operation.clock + design.latency - 1]
@@ -216,9 +226,10 @@ def check_operations(
                 f"{design.name}: registers still depend on power-up when operation {operation} ends; does reset or "
                 f"raising {', '.join(load_pulses(design))} in turn set them all?"
             )
-        if wrap(found[column], bits) != wrap(wanted, bits):
+        value = wrap(sum(found[column] for column in columns), bits)
+        if value != wrap(wanted, bits):
             raise SimulationError(
                 f"{design.reference}: result() gives {wanted} for weights {operation.weights}, activations "
                 f"{operation.activations}, accumulator {operation.accumulator}, but {design.latency} clocks of "
-                f"next_state() give {wrap(found[column], bits)}; check latency, hold and the protocol."
+                f"next_state() give {value}; check latency, hold and the protocol."
             )

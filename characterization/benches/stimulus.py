@@ -47,11 +47,15 @@ class Stimulus:
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """Operand values of the steps of one block: weights and activations [step, lane], partial sums [step]."""
+    """Operand values of the steps of one block: weights and activations [step, lane], partial sums [step].
+
+    A redundant partial sum is `accumulator + carry`; else `carry` is zero.
+    """
 
     weights: np.ndarray
     activations: np.ndarray
     accumulator: np.ndarray
+    carry: np.ndarray
 
 
 def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig) -> Stimulus:
@@ -80,13 +84,14 @@ def describe(design: MacDesign, config: StimulusConfig) -> str:
     )
     if design.weight_mode == "stationary":
         return (
-            f"{config.transitions} transitions per weight: weight constant, activation pairs uniform over int8, {sums}"
+            f"{config.transitions} transitions per weight: weight constant, activation pairs uniform over "
+            f"int{design.activation_bits}, {sums}"
         )
     return (
         f"delay from {config.transitions} transitions per weight: all lanes hold the weight, activation pairs of all "
-        f"lanes uniform over int8; energy from {config.transitions} more: one lane, each in turn, moves from a random "
-        f"weight to the weight, other lanes hold random weights, activations of all lanes move uniformly over int8; "
-        f"every pipeline stage of one operation moves in the same cycle, {sums}"
+        f"lanes uniform over int{design.activation_bits}; energy from {config.transitions} more: one lane, each in "
+        f"turn, moves from a random weight to the weight, other lanes hold random weights, activations of all lanes "
+        f"move uniformly; every pipeline stage of one operation moves in the same cycle, {sums}"
     )
 
 
@@ -112,7 +117,9 @@ def block_states(registers: Registers, weight: int, config: StimulusConfig) -> n
 def stationary_operands(design: MacDesign, weight: int, transitions: int, rng: np.random.Generator) -> Operands:
     """Return a chain of `transitions + 1` steps with all lanes at a constant weight."""
     shape = (transitions + 1, len(design.lanes))
-    return Operands(np.full(shape, weight), random_bytes(rng, shape), random_sums(design, rng, shape[0]))
+    activations, accumulator = random_activations(design, rng, shape), random_sums(design, rng, shape[0])
+    carry = random_sums(design, rng, shape[0]) if design.is_redundant else np.zeros_like(accumulator)
+    return Operands(np.full(shape, weight), activations, accumulator, carry)
 
 
 def streaming_operands(design: MacDesign, weight: int, transitions: int, rng: np.random.Generator) -> Operands:
@@ -123,23 +130,25 @@ def streaming_operands(design: MacDesign, weight: int, transitions: int, rng: np
     held = stationary_operands(design, weight, transitions, rng)
     moving = stationary_operands(design, weight, transitions - 1, rng)
     lanes = len(design.lanes)
-    now, weights = random_bytes(rng, (lanes,)), np.empty((2 * transitions, lanes), dtype=np.int64)
+    now, weights = rng.choice(design.weights, lanes), np.empty((2 * transitions, lanes), dtype=np.int64)
     for pair in range(transitions):
-        now[(pair - 1) % lanes] = random_bytes(rng, (1,))[0]
+        now[(pair - 1) % lanes] = rng.choice(design.weights)
         weights[2 * pair] = now
         now[pair % lanes] = weight
         weights[2 * pair + 1] = now
     activations = np.concatenate([held.activations[-1:], np.repeat(moving.activations, 2, axis=0)[:-1]])
     accumulator = np.concatenate([held.accumulator[-1:], np.repeat(moving.accumulator, 2)[:-1]])
+    carry = np.concatenate([held.carry[-1:], np.repeat(moving.carry, 2)[:-1]])
     return Operands(
         np.concatenate([held.weights, weights]), np.concatenate([held.activations, activations]),
-        np.concatenate([held.accumulator, accumulator]),
+        np.concatenate([held.accumulator, accumulator]), np.concatenate([held.carry, carry]),
     )
 
 
-def random_bytes(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return uniform int8 values as int64."""
-    return rng.integers(-128, 128, shape)
+def random_activations(design: MacDesign, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return uniform activations as int64."""
+    half = 1 << (design.activation_bits - 1)
+    return rng.integers(-half, half, shape)
 
 
 def random_sums(design: MacDesign, rng: np.random.Generator, steps: int) -> np.ndarray:
@@ -156,26 +165,30 @@ def named_values(registers: Registers, operands: Operands) -> list[tuple[tuple[B
     """
     design = registers.design
     steps = len(operands.accumulator)
-    optional: list[tuple[str, np.ndarray]] = [(design.roles["activation"], join_lanes(operands.activations))]
+    activations = join_lanes(operands.activations, design.activation_bits)
+    optional: list[tuple[str, np.ndarray]] = [(design.roles["activation"], activations)]
+    codes = design.encode(operands.weights)
     if design.weight_mode == "streaming":
-        optional.append((design.roles["weight"], join_lanes(operands.weights)))
-    optional += [(design.roles[role], operands.accumulator) for role in ("result", "accumulator_in")]
+        optional.append((design.roles["weight"], join_lanes(codes, design.weight_bits)))
+    sums = {"result": operands.accumulator, "result_carry": operands.carry}
+    sums |= {"accumulator_in": operands.accumulator, "accumulator_carry": operands.carry}
+    optional += [(design.roles[role], values) for role, values in sums.items() if role in design.roles]
     optional += [(bus, np.full(steps, value)) for bus, value in design.hold.items()]
     places = [(bits, values) for bus, values in optional if (bits := registers.bus(bus))]
     for index, lane in enumerate(design.lanes):
-        places.append((registers.required_bus(lane.weight), operands.weights[:, index]))
+        places.append((registers.required_bus(lane.weight), codes[:, index]))
         places.append((registers.required_bus(lane.activation), operands.activations[:, index]))
     return places
 
 
-def join_lanes(values: np.ndarray) -> np.ndarray:
-    """Return int8 lanes [step, lane] side by side in one word [step], lane 0 lowest.
+def join_lanes(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return lanes of some bits [step, lane] side by side in one word [step], lane 0 lowest.
 
-    >>> join_lanes(np.array([[-1, 2]])).tolist()
+    >>> join_lanes(np.array([[-1, 2]]), 8).tolist()
     [767]
     """
-    shifts = 8 * np.arange(values.shape[1])
-    joined: np.ndarray = ((values & 0xFF) << shifts).sum(axis=1)
+    shifts = bits * np.arange(values.shape[1])
+    joined: np.ndarray = ((values & ((1 << bits) - 1)) << shifts).sum(axis=1)
     return joined
 
 

@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from characterization.design import bus_nets, check_ports, read_design
@@ -39,7 +41,7 @@ def test_every_design_of_the_house_can_be_read(path):
     design = read_design(path)
     assert design == read_design(path.parent)
     assert design.name == path.parent.name
-    assert all(len(design.nets_of(lane.weight)) == design.weight_bits == 8 for lane in design.lanes)
+    assert all(len(design.nets_of(lane.weight)) == design.weight_bits for lane in design.lanes)
     assert all(design.result_registers)
 
 
@@ -80,6 +82,15 @@ def test_a_design_holds_what_its_description_says():
         (changed('act_in = "act_out"', 'act_in = "acc_out"'), "neighbours.act_in = 'acc_out' joins 8 to 24 bits"),
         (changed('act_in = "act_out"', 'act_in = "axt_out"'), "neighbours.act_in = 'axt_out': no port 'axt_out' under"),
         ("lanes = []\n" + PE.split("[[lanes]]")[0], "lanes is empty; name the weight and activation registers"),
+        (changed("latency = 1 ", "weight_bits = 4\nlatency = 1 "), "lanes of 4 bits need 4; is weight_bits = 4 right"),
+        (changed("latency = 1 ", "weight_bits = 0\nlatency = 1 "), r"weight_bits = 0 must lie in 1..16"),
+        (changed("latency = 1 ", "activation_bits = 7\nlatency = 1 "), "act_in has 8 bits, but 1 lanes of 7 bits need"),
+        (changed("latency = 1 ", "weight_values = [1, 2]\nlatency = 1 "),
+         "weight_values must list an integer for each of the 256 codes of 8 bits, in the order of the codes; it lists"),
+        (changed('clock = "clk"', 'clock = "clk"\nresult_carry = "acc_out"'),
+         "role result_carry stands alone; a redundant sum needs accumulator_carry and result_carry"),
+        (changed('clock = "clk"', 'clock = "clk"\nresult_carry = "act_out"\naccumulator_carry = "acc_in"'),
+         "accumulator_in acc_in has 24 bits and result_carry act_out has 8; partial sums must keep their width"),
         ("name = ", "not TOML: Invalid value"),
     ],
 )
@@ -159,3 +170,27 @@ def test_references_wrap_as_two_s_complement_words_do():
     assert result([-128], [-128], 2**23 - 1, wrap) == -(2**23) + 16383
     dot = load_reference(read_design(RTL / "tensor_core_dp4")).result
     assert dot([1, 2, 3, 4], [5, 6, 7, -8], 100, wrap) == 100 + 5 + 12 + 21 - 32
+
+
+def test_weights_are_what_their_bits_can_say():
+    pe = read_design(RTL / "systolic_pe")
+    assert pe.weights == tuple(range(-128, 128))
+    assert pe.encode([-128, -1, 0, 127]).tolist() == [128, 255, 0, 127]
+    narrow = replace(pe, weight_bits=3)
+    assert narrow.weights == (-4, -3, -2, -1, 0, 1, 2, 3)
+    coded = replace(pe, weight_bits=2, weight_values=(0, 4, -8, 0))
+    assert coded.weights == (-8, 0, 4)
+    assert coded.encode(np.array([[0], [4], [-8]])).tolist() == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(("changes", "value", "known"), [
+    ({"weight_bits": 4}, 8, r"-8\.\.7"), ({"weight_bits": 1, "weight_values": (3, 1)}, 2, "1, 3"),
+])
+def test_a_value_that_no_weight_has_is_refused_with_those_there_are(changes, value, known):
+    with pytest.raises(DesignError, match=f"systolic_pe: no weight has the value {value}; they are {known}"):
+        replace(read_design(RTL / "systolic_pe"), **changes).encode([value])
+
+
+def test_a_partial_sum_is_redundant_where_two_words_leave():
+    assert read_design(RTL / "systolic_pe_csa").is_redundant
+    assert not read_design(RTL / "systolic_pe").is_redundant

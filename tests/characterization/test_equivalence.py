@@ -69,11 +69,13 @@ def reference_folder(tmp_path, name, old, new):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["systolic_pe", "systolic_pe_booth"])
-def test_a_pe_is_proved_for_every_weight_with_all_else_free(name):
+@pytest.mark.parametrize(("name", "registers", "weights"), [
+    ("systolic_pe", 50, 256), ("systolic_pe_booth", 50, 256), ("systolic_pe_csa", 74, 2 * 256),
+])
+def test_a_pe_is_proved_for_every_weight_with_all_else_free(name, registers, weights):
     seen = []
     proof = prove_equivalent(mapped(name), read_design(RTL / name), library(), lambda *step: seen.append(step))
-    assert (proof.n_weights, proof.n_registers) == (256, 50)
+    assert (proof.n_weights, proof.n_registers) == (weights, registers)
     assert proof.n_solver_calls > 256
     assert proof.n_random >= 100_000
     assert seen == [(i + 1, len(seen)) for i in range(len(seen))]
@@ -250,6 +252,9 @@ def test_constant_words_compute_as_integers_do(a, b, bits, first):
     assert value(7 - x) == 7 - a
     assert value(-x) == -a
     assert value(x * y) == a * b
+    assert (value(x & y), value(x | y), value(x ^ y), value(~x)) == (a & b, a | b, a ^ b, ~a)
+    assert (value(3 & x), value(3 | x), value(3 ^ x)) == (3 & a, 3 | a, 3 ^ a)
+    assert (value(x << bits), value(x >> bits)) == (a << bits, a >> bits)
     assert value(5 * x) == value(x * 5) == 5 * a
     assert value(wrap_word(x, bits)) == (a + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
     assert value(select_word(as_word(int(first), graph), x, y)) == (a if first else b)
@@ -303,7 +308,7 @@ def test_random_tuples_alone_find_a_wrong_result_and_show_its_operands():
     design = read_design(RTL / "tensor_core_dp4")
     reference = load_reference(design)
     cut = cut_netlist(mapped(design.name), library(), design.clock)
-    assert simulate_result(cut, design, reference, mapped(design.name), 1000) == 1024
+    assert simulate_result(cut, design, reference, mapped(design.name), 1000) == 2**16 + 1024
     wrong = replace(reference, result=lambda w, a, c, wrap: wrap(c + a[0] * w[0] + a[1] * w[1], 32))
     message = r"with weights \[.*\] and accumulator -?\d+ the gates give -?\d+ after 3 cycles, reference.py says -?\d+"
     with pytest.raises(EquivalenceError, match=message):
