@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from characterization.commands.cells import cells
+from characterization.commands.cells_show import cells_show
 from characterization.commands.options import CornerName, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.pdks import pdks
 from characterization.commands.progress import progress_bars
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.command()(pdks)
 app.command()(cells)
+app.command()(cells_show)
 
 
 @app.command()

@@ -1,0 +1,58 @@
+"""MAC designs on the library characterized here: against the foundry's, and over voltage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from characterization.corner_library import read_corner
+from characterization.design import MacDesign, read_design
+from characterization.errors import PdkError
+from characterization.netlist import Netlist, abut
+from characterization.pdk import Corner, Pdk, read_pdk
+from characterization.pipeline import slowest
+from characterization.synthesis import synthesize
+from characterization.timing import annotate, critical_path
+
+RTL = Path(__file__).parents[1] / "rtl"
+WORK = Path("build/bench-cells")
+TARGET = 0.06
+
+
+def designs() -> Iterator[MacDesign]:
+    """Yield every MAC design."""
+    for path in sorted(RTL.glob("*/design.toml")):
+        yield read_design(path)
+
+
+def mapped(design: MacDesign, pdk: Pdk) -> Netlist:
+    """Return a design mapped at the library's slowest corner and joined to its neighbour."""
+    netlist = synthesize(design, slowest(pdk).liberty, WORK / design.name, pdk.dont_use)
+    return abut(netlist, design.neighbours)
+
+
+def longest_ps(netlist: Netlist, corner: Corner, design: MacDesign) -> float:
+    """Return the critical path on the library's own arcs, one input switching at a time."""
+    library = replace(read_corner(corner), multi_input={})
+    return critical_path(annotate(netlist, library, corner, design.clock), design, None)[-1].arrival_ps
+
+
+def paths(pdk: Pdk) -> None:
+    """Time every MAC design, synthesized once, with this library and with the foundry's at their common corners."""
+    try:
+        foundry = read_pdk("sky130hd")
+    except PdkError as error:
+        print(f"critical paths: not compared ({error})")
+        return
+    common = [corner for corner in foundry.corners if corner.name in {ours.name for ours in pdk.corners}]
+    print(f"Critical path of each MAC design, one netlist, both libraries (ps); target within {TARGET:.0%}")
+    print(f"{'design':<20} {'corner':<14} {'ours':>8} {'foundry':>8} {'ratio':>7}")
+    worst = 0.0
+    for design in designs():
+        netlist = mapped(design, pdk)
+        for corner in common:
+            ours, theirs = (longest_ps(netlist, where, design) for where in (pdk.corner(corner.name), corner))
+            worst = max(worst, abs(ours / theirs - 1))
+            print(f"{design.name:<20} {corner.name:<14} {ours:>8.0f} {theirs:>8.0f} {ours / theirs:>7.3f}")
+    print(f"worst deviation {worst:.1%}: {'within' if worst <= TARGET else 'BEYOND'} the target of {TARGET:.0%}")
