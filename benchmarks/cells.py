@@ -1,7 +1,7 @@
 """The sky130 library characterized here, on trial: `python benchmarks/cells.py [--pdk FILE.toml] [part ...]`.
 
-Parts: `paths` (MAC designs timed with both libraries), `chord` interpolation at
-held-out voltages), `alpha` (the alpha-power fit), `times`. Without any, all of them.
+Parts: `paths` (MAC designs timed with both libraries), `chord` (interpolation at held-out voltages), `alpha` (the
+alpha-power fit), `times`. Without any, all of them.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def chord(pdk: Pdk) -> None:
                 # A delay may be about nothing, or negative, for a slow ramp; the difference is what counts there.
                 above_ps, error = between - measured, (between - measured) / np.maximum(np.abs(measured), 1.0)
                 share = (above_ps >= 0)[where].mean()
-                print(f"{held.name:<16} {span:<15} {name:<11} {where.sum():>8}   {share:>11.2%} {error[where].mean():>6.2%}   "
-                      f"{error[where].max():>10.2%}   {min(error[where].min(), 0):>7.2%} "
+                print(f"{held.name:<16} {span:<15} {name:<11} {where.sum():>8}   {share:>11.2%} "
+                      f"{error[where].mean():>6.2%}   {error[where].max():>10.2%}   {min(error[where].min(), 0):>7.2%} "
                       f"({min(above_ps[where].min(), 0):.2f} ps)")
 
 
