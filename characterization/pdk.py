@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parent / "pdks"
 KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str, "description": str, "licence": str, "root": (str, list), "source": str, "dont_use": list,
     "corners": list,
-    "multi_input_late": (int, float), "multi_input_early": (int, float),
+    "multi_input_late": (int, float), "multi_input_early": (int, float), "nominal_voltage_v": (int, float),
 }
 CORNER_KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str, "liberty": list, "process": str, "voltage_v": (int, float), "temp_c": (int, float),
@@ -49,11 +49,17 @@ class Corner:
 
 @dataclass(frozen=True, slots=True)
 class Pdk:
-    """A cell library. `dont_use` are glob patterns of cells that synthesis leaves alone."""
+    """A cell library.
+
+    Attributes:
+        dont_use: glob patterns of cells that synthesis leaves alone.
+        nominal_voltage_v: what a MAC is characterized for where no voltage is asked; None: at every corner.
+    """
 
     name: str
     corners: tuple[Corner, ...]
     dont_use: tuple[str, ...] = ()
+    nominal_voltage_v: float | None = None
 
     def corner(self, name: str | None = None) -> Corner:
         """Return the corner called `name`; None means the only one.
@@ -181,7 +187,8 @@ def build_pdk(table: Mapping[str, Any], folder: Path) -> Pdk:
     """Return the PDK of a checked table whose Liberty files lie in `folder`."""
     factors = (float(table.get("multi_input_late", 1.0)), float(table.get("multi_input_early", 1.0)))
     corners = tuple(build_corner(row, folder, factors) for row in table["corners"])
-    return Pdk(table["name"], corners, tuple(table.get("dont_use", ())))
+    nominal = float(table["nominal_voltage_v"]) if "nominal_voltage_v" in table else None
+    return Pdk(table["name"], corners, tuple(table.get("dont_use", ())), nominal)
 
 
 def missing_files(pdk: Pdk) -> list[Path]:

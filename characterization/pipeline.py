@@ -3,75 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from characterization.annotation import annotate
 from characterization.artifact import Provenance, cached, digest_file
-from characterization.benches.activity import check_observed
 from characterization.benches.functional import FunctionalResult, run_functional
-from characterization.benches.stimulus import StimulusConfig
+from characterization.corner_grid import speed_of
 from characterization.corner_library import read_corner
+from characterization.corner_stages import (
+    Bench,
+    CharacterizeConfig,
+    CornerCore,
+    CornerResult,
+    StageProgress,
+    measure_corner,
+)
 from characterization.design import MacDesign, read_design
-from characterization.energy import CoreActivity, simulate_weights
 from characterization.equivalence import prove_equivalent
-from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
-from characterization.profile import WEIGHTS, MacProfile, ProfileHead
+from characterization.profile import CERTIFIED, HOLD, MacProfile, ProfileHead
 from characterization.synthesis import synthesize
-from characterization.timed import TimedNetlist
-from characterization.timing import floor_ps, sta_ps, topological_ps
 
-# Called with (stage, done, total).
-StageProgress = Callable[[str, int, int], None]
+__all__ = ["CharacterizeConfig", "profile_mac", "run_benches", "select_pdk", "slowest"]
 
 
-@dataclass(frozen=True, slots=True)
-class CharacterizeConfig:
-    """What is simulated: transitions for each weight, the seed of the stimulus, and simulator processes."""
-
-    transitions: int = 300
-    seed: int = 1
-    workers: int = 2
-
-
-@dataclass(frozen=True, eq=False)
-class CornerResult:
-    """Everything measured at one corner."""
-
-    corner: Corner
-    timed: TimedNetlist
-    topological_ps: np.ndarray
-    sta_ps: np.ndarray
-    floor_ps: float
-    activity: CoreActivity
-
-
-def select_pdk(name: str, liberty: list[Path] | None, corner: str | None, root: Path | None = None) -> Pdk:
-    """Return the PDK of the command line's options: Liberty files win over a name; one corner if one is named."""
-    pdk = pdk_from_liberty(*liberty) if liberty else read_pdk(name, root)
-    return replace(pdk, corners=(pdk.corner(corner),)) if corner else pdk
+def select_pdk(name: str, liberty: list[Path] | None, root: Path | None = None) -> Pdk:
+    """Return the PDK of the command line's options: Liberty files win over a name."""
+    return pdk_from_liberty(*liberty) if liberty else read_pdk(name, root)
 
 
 def slowest(pdk: Pdk) -> Corner:
     """Return the corner that synthesis sees: slow process first, then the lowest voltage."""
-    return min(pdk.corners, key=lambda corner: (not corner.process.startswith("s"), corner.voltage_v, corner.temp_c))
+    return min(pdk.corners, key=lambda corner: (speed_of(corner.process) != "slow", corner.voltage_v, corner.temp_c))
 
 
 def profile_mac(
-    design_path: Path, pdk: Pdk, config: CharacterizeConfig, work: Path, progress: StageProgress
+    design_path: Path, pdk: Pdk, corners: Sequence[Corner], config: CharacterizeConfig, work: Path,
+    progress: StageProgress,
 ) -> MacProfile:
-    """Return the profile of a MAC design on every corner of `pdk`.
+    """Return the profile of a MAC design at some corners of `pdk`.
 
     Args:
         design_path: a `design.toml` or its folder.
-        pdk: library and corners; one netlist serves them all.
+        pdk: the library; one netlist, mapped at its slowest corner, serves all corners.
+        corners: where it is measured; see `choose_corners`.
         config: the stimulus.
         work: cache and logs.
         progress: called with (stage, done, total).
@@ -81,15 +64,24 @@ def profile_mac(
     """
     design = read_design(design_path)
     folder = work / f"{design.name}-{pdk.name}"
-    library = read_corner(slowest(pdk))
     netlist = map_design(design, pdk, folder, progress)
-    prove(netlist, design, library, folder, progress)
-    joined = abut(netlist, design.neighbours)
+    prove(netlist, design, pdk, folder, progress)
+    bench = Bench(design, abut(netlist, design.neighbours), config, folder)
     # All corners are annotated before any is simulated: a cell that one of them lacks must not cost minutes to find.
-    cores = [annotate(joined, read_corner(corner), corner, design.clock) for corner in pdk.corners]
-    results = [measure(joined, timed, design, corner, config, folder, progress)
-               for corner, timed in zip(pdk.corners, cores, strict=True)]
-    return assemble(design, pdk, netlist, config, results)
+    cores = annotate_all(bench, corners, progress)
+    results = [measure_corner(bench, core, progress) for core in cores]
+    return assemble(bench, pdk, netlist, results)
+
+
+def annotate_all(bench: Bench, corners: Sequence[Corner], progress: StageProgress) -> list[CornerCore]:
+    """Return the netlist annotated at every corner."""
+    cores = []
+    for done, corner in enumerate(corners):
+        progress("cell libraries", done, len(corners))
+        library = read_corner(corner)
+        cores.append(CornerCore(corner, library, annotate(bench.joined, library, corner, bench.design.clock)))
+    progress("cell libraries", len(corners), len(corners))
+    return cores
 
 
 def map_design(design: MacDesign, pdk: Pdk, folder: Path, progress: StageProgress) -> Netlist:
@@ -108,7 +100,7 @@ def map_design(design: MacDesign, pdk: Pdk, folder: Path, progress: StageProgres
     return Netlist.from_text(text)
 
 
-def prove(netlist: Netlist, design: MacDesign, library: CellLibrary, folder: Path, progress: StageProgress) -> None:
+def prove(netlist: Netlist, design: MacDesign, pdk: Pdk, folder: Path, progress: StageProgress) -> None:
     """Prove the netlist equal to its reference, unless this very netlist and reference were proved before."""
     inputs = {"netlist": netlist.digest, "reference": digest_file(design.reference)}
     provenance = Provenance("equivalence", inputs, {"design": design.name, "version": 1},
@@ -116,52 +108,57 @@ def prove(netlist: Netlist, design: MacDesign, library: CellLibrary, folder: Pat
     tick = partial(progress, "equivalence proof")
 
     def build() -> str:
-        return json.dumps(asdict(prove_equivalent(netlist, design, library, tick)), sort_keys=True) + "\n"
+        proof = prove_equivalent(netlist, design, read_corner(slowest(pdk)), tick)
+        return json.dumps(asdict(proof), sort_keys=True) + "\n"
 
     tick(0, 1)
     cached(folder, provenance, ".json", build)
     tick(1, 1)
 
 
-def measure(
-    joined: Netlist, timed: TimedNetlist, design: MacDesign, corner: Corner, config: CharacterizeConfig, folder: Path,
-    progress: StageProgress,
-) -> CornerResult:
-    """Return delays and activity at one corner; every simulated transition is checked against the bound."""
-    bound = topological_ps(timed, design, WEIGHTS)
-    stimulus = StimulusConfig(config.transitions, config.seed)
-    tick = partial(progress, f"simulation {corner.name}")
-    activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers, tick)
-    check_observed(activity.weights, activity.settle_ps, bound)
-    static = sta_ps(joined, read_corner(corner), design, WEIGHTS)
-    return CornerResult(corner, timed, bound, static, floor_ps(timed, design), activity)
-
-
-def assemble(
-    design: MacDesign, pdk: Pdk, netlist: Netlist, config: CharacterizeConfig, results: list[CornerResult]
-) -> MacProfile:
-    """Return the corners' results as one profile."""
-    first = results[0].timed
+def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerResult]) -> MacProfile:
+    """Return the corners' results as one profile; its construction checks that delays do not contradict each other."""
+    design, timed = bench.design, [result.core.timed for result in results]
+    corners = [result.core.corner for result in results]
     head = ProfileHead(
         design.name, design.weight_mode, design.weight_bits, design.activation_bits, design.accumulator_bits,
-        len(design.lanes), pdk.name, netlist.digest, len(netlist.cells), first.area_um2,
-        results[0].activity.description, sum(result.timed.lookups_outside for result in results),
-    )
-    inputs = {"netlist": netlist.digest, "design": digest_file(design.folder / "design.toml")}
-    inputs |= {f"liberty {r.corner.name}": "+".join(map(digest_file, r.corner.liberty)) for r in results}
-    tools = {name: version(name) for name in ("pyosys", "cocotb", "numpy")}
-    settings = {"transitions": config.transitions, "seed": config.seed}
-    return MacProfile(
-        head, tuple(result.corner.name for result in results),
-        topological_ps=np.stack([r.topological_ps for r in results]), sta_ps=np.stack([r.sta_ps for r in results]),
-        observed_ps=np.stack([r.activity.observed_ps for r in results]),
-        energy_fj=np.stack([r.activity.mean_fj for r in results]),
-        energy_std_fj=np.stack([r.activity.std_fj for r in results]),
-        register_energy_fj=np.stack([r.activity.register_fj for r in results]), n_transitions=config.transitions,
-        floor_ps=np.array([r.floor_ps for r in results]), leakage_nw=np.array([r.timed.leakage_nw for r in results]),
-        voltage_v=np.array([r.corner.voltage_v for r in results]), temp_c=np.array([r.corner.temp_c for r in results]),
-        provenance=Provenance("profile", inputs, settings, tools, config.seed),
+        len(design.lanes), pdk.name, netlist.digest, len(netlist.cells), timed[0].area_um2, results[0].stimulus,
+        sum(core.lookups_outside for core in timed), notes_of(results),
     )  # fmt: skip
+    unknown = {name: np.full(bench.weights.size, np.nan) for name in CERTIFIED}
+    unknown |= {name: np.array(np.nan) for name in HOLD}
+    rows = [unknown | dict(result.figures) for result in results]
+    measured: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    settings = {"transitions": bench.config.transitions, "seed": bench.config.seed}
+    inputs = {"netlist": netlist.digest, "design": bench.inputs["design"]}
+    inputs |= {f"liberty {corner.name}": "+".join(map(digest_file, corner.liberty)) for corner in corners}
+    return MacProfile(
+        head, bench.weights, tuple(corner.name for corner in corners), tuple(corner.process for corner in corners),
+        tuple(between(corner) for corner in corners), n_transitions=bench.config.transitions,
+        leakage_nw=np.array([core.leakage_nw for core in timed]),
+        voltage_v=np.array([corner.voltage_v for corner in corners]),
+        temp_c=np.array([corner.temp_c for corner in corners]),
+        provenance=Provenance("profile", inputs, settings, {n: version(n) for n in ("pyosys", "cocotb", "numpy")},
+                              bench.config.seed),
+        **measured,
+    )  # fmt: skip
+
+
+def between(corner: Corner) -> str:
+    """Return the two corners that a corner's cells are interpolated between; '' if they were measured."""
+    return " and ".join(near.name for near in corner.interpolated) if corner.interpolated else ""
+
+
+def notes_of(results: Sequence[CornerResult]) -> tuple[str, ...]:
+    """Return what a reader of the profile must know, one sentence each."""
+    notes = []
+    for source in dict.fromkeys(result.core.library.multi_input_source for result in results):
+        notes.append(f"Several inputs switching at once: {source or 'one input switches at a time'}.")
+    if any("certified_ps" not in result.figures for result in results):
+        notes.append("No certified delays: the bounds are topological.")
+    if any("hold_slack_ps" not in result.figures for result in results):
+        notes.append("Hold is not checked.")
+    return tuple(notes)
 
 
 def run_benches(

@@ -20,12 +20,12 @@ from characterization.netlist import Netlist
 from characterization.static_timing import cases_of, settle, setup_needs_ps, shape_of
 from characterization.timed import TimedNetlist
 from characterization.timing_arrivals import arrivals, worst_ps
-from characterization.timing_cases import fixed_nets, floor_sinks, weight_sinks
+from characterization.timing_cases import fixed_nets, floor_sinks, held_nets, weight_sinks
 from characterization.timing_graph import build_graph
 from characterization.timing_path import PathStep, critical_path
 
-__all__ = ["PathStep", "annotate", "arrivals", "critical_path", "fixed_nets", "floor_ps", "floor_sinks", "sta_ps",
-           "sta_sweep_ps", "topological_ps", "weight_sinks", "worst_ps"]
+__all__ = ["PathStep", "annotate", "arrivals", "critical_path", "fixed_nets", "floor_ps", "floor_sinks", "free_ps",
+           "sta_ps", "sta_sweep_ps", "topological_ps", "weight_sinks", "worst_ps"]
 
 
 def topological_ps(timed: TimedNetlist, design: MacDesign, weights: np.ndarray) -> np.ndarray:
@@ -48,6 +48,18 @@ def floor_ps(timed: TimedNetlist, design: MacDesign) -> float:
     """
     found = arrivals(timed, Constants(timed.gates, {}, 1))
     return float(worst_ps(found, floor_sinks(timed, design), 1)[0])
+
+
+def free_ps(timed: TimedNetlist, design: MacDesign) -> float:
+    """Return the longest launch + path + setup into the weight's sinks with the weights free, launched at clk->q.
+
+    No weights in any order are slower: the bound of all values where weights stream, or arrive without a bubble.
+
+    Raises:
+        NetlistError: a held register is not in the netlist.
+    """
+    found = arrivals(timed, Constants(timed.gates, held_nets(timed, design, 1), 1))
+    return float(worst_ps(found, weight_sinks(timed, design), 1)[0])
 
 
 def sta_ps(

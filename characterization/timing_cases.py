@@ -42,9 +42,19 @@ def fixed_nets(core: Core, design: MacDesign, weights: np.ndarray) -> dict[str, 
     for lane in design.lanes:
         for bit, net in enumerate(design.nets_of(lane.weight)):
             fixed |= fix(core, net, weights >> bit & 1)
+    return fixed | held_nets(core, design, len(weights))
+
+
+def held_nets(core: Core, design: MacDesign, n_cases: int) -> dict[str, np.ndarray]:
+    """Return the value of every net that compute mode fixes, int8 `[case]`, the same in all cases.
+
+    Raises:
+        NetlistError: a held register is not in the netlist.
+    """
+    fixed: dict[str, np.ndarray] = {}
     for bus, value in design.hold.items():
         for bit, net in enumerate(design.nets_of(bus)):
-            fixed |= fix(core, net, np.full(weights.shape, value >> bit & 1))
+            fixed |= fix(core, net, np.full(n_cases, value >> bit & 1))
     return fixed
 
 

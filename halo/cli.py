@@ -130,14 +130,14 @@ def plan(
     Example: `halo plan build/bal --profile build/demo/systolic_pe.nc --out build/bal.json`, then
     `halo plan build/bal.json --profile build/demo/systolic_pe.nc --check`
     """
-    from characterization.profile import load_profile
+    from halo.mac import load_mac
     from halo.plan import load_plan, save_plan
 
     if check:
         from halo.dvfs import check_plan
 
         found = load_plan(source)
-        check_plan(found, load_profile(profile))
+        check_plan(found, load_mac(profile))
         print(f"{source}: {len(found.segments)} segments meet timing; the profile is the plan's.")
         return
     from halo.pipeline import plan_folder

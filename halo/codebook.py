@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from characterization.profile import MacProfile
 from halo.errors import ConfigError
+from halo.operating_point import PointConfig, footing
 
 NINE_VALUE_BITS = 3.2  # five values of nine in a 16-bit word: 9**5 < 2**16
 GRIDS: dict[str, tuple[int, ...]] = {
@@ -31,7 +30,7 @@ class Codebook:
     Attributes:
         name: "all", "fast16", "fast9", "w4-shifted", ...
         codes: sorted, unique, within -128..127, with 0 (a sparse position holds 0 in the dense part).
-        max_delay_ps: what the profile bounds for the set.
+        max_delay_ps: what the profile bounds for the set at the planned voltage.
     """
 
     name: str
@@ -57,13 +56,13 @@ class Codebook:
         return max(1, math.ceil(math.log2(len(self.codes))))
 
 
-def make_codebook(name: str, codes: Iterable[int], profile: MacProfile, corner: str = "") -> Codebook:
-    """Return the codebook of `codes` with the delay that `profile` bounds for them."""
+def make_codebook(name: str, codes: Iterable[int], profile: MacProfile, points: PointConfig) -> Codebook:
+    """Return the codebook of `codes` with the delay that `profile` bounds for them at the planned voltage."""
     chosen = tuple(sorted({int(code) for code in codes}))
-    return Codebook(name, chosen, profile.worst_ps(np.array(chosen), corner or None))
+    return Codebook(name, chosen, profile.worst_ps(chosen, footing(profile, points).corners, points.arrival))
 
 
-def grid_codebook(name: str, profile: MacProfile, corner: str = "") -> Codebook:
+def grid_codebook(name: str, profile: MacProfile, points: PointConfig) -> Codebook:
     """Return one of the fixed grids of the baselines.
 
     Raises:
@@ -71,4 +70,4 @@ def grid_codebook(name: str, profile: MacProfile, corner: str = "") -> Codebook:
     """
     if name not in GRIDS:
         raise ConfigError(f"no grid {name!r}; there are {', '.join(GRIDS)}.")
-    return make_codebook(name, GRIDS[name], profile, corner)
+    return make_codebook(name, GRIDS[name], profile, points)

@@ -17,7 +17,7 @@ from characterization.profile import WEIGHTS, MacProfile
 from halo.codebook import Codebook, make_codebook
 from halo.errors import ConfigError
 from halo.model import list_linears
-from halo.operating_point import PointConfig, operating_point
+from halo.operating_point import PointConfig, footing, planned_bounds, proposed_period_ps
 from halo.sensitivity import Sensitivity
 from halo.subset import Histogram, Subset, best_subset
 
@@ -138,7 +138,8 @@ def search_class(
     """Return the codebook of at most `values` codes within `limit_ps`, taken from its front by the rule of `config`."""
     front = class_front(histogram, profile, points, config, values, limit_ps)
     if config.rule == "slack":
-        fastest = operating_point(profile, profile.fastest(values, points.corner or None), points).period_ps
+        literal = profile.fastest(values, footing(profile, points).corners, points.arrival)
+        fastest = proposed_period_ps(profile, literal, points)
         chosen = pick_within(front, fastest * (1 + config.slack))
         why = f"least loss within {config.slack:.1%} of the {values} fastest values' {fastest:.0f} ps"
     else:
@@ -147,13 +148,15 @@ def search_class(
     taken, slowest = front[chosen], period_of_all(profile, points)
     gain = f"{slowest / taken.period_ps:.3f}x the clock of all values"
     reason = f"{why}: {len(taken.codes)} values, {taken.period_ps:.0f} ps, {gain}, loss {taken.loss:.4f}"
-    codebook = make_codebook(f"fast{values}", taken.codes, profile, points.corner)
+    if profile.head.weight_mode == "streaming":
+        reason += "; ranked with all lanes alike, a set certificate decides"
+    codebook = make_codebook(f"fast{values}", taken.codes, profile, points)
     return ClassSearch(codebook, front, chosen, reason)
 
 
 def period_of_all(profile: MacProfile, points: PointConfig) -> float:
     """Return the period that all 256 values need."""
-    return operating_point(profile, WEIGHTS, points).period_ps
+    return proposed_period_ps(profile, WEIGHTS, points)
 
 
 def class_front(
@@ -161,12 +164,12 @@ def class_front(
 ) -> tuple[FrontPoint, ...]:
     """Return the points of least loss, by increasing period; what is slower without losing less is left out."""
     reaches = np.linspace(1.2, 4.4, config.scales)
-    delay_ps = profile.bound_ps(points.corner or None)
+    delay_ps = planned_bounds(profile, points)
     found: list[FrontPoint] = []
     for limit in candidate_delays(profile, points, values, config.periods):
         allowed = np.union1d(WEIGHTS[delay_ps <= limit], [0])
         subset: Subset = best_subset(histogram, allowed, values, reaches)
-        period_ps = operating_point(profile, np.array(subset.codes), points).period_ps
+        period_ps = proposed_period_ps(profile, subset.codes, points)
         found.append(FrontPoint(period_ps, subset.loss, subset.codes))
     allowed_points = [point for point in found if point.period_ps <= limit_ps] or found[:1]
     return undominated(allowed_points)
@@ -177,8 +180,8 @@ def candidate_delays(profile: MacProfile, points: PointConfig, values: int, coun
 
     All distinct delays where they are few enough, else evenly spaced ones among them, both ends kept.
     """
-    delay_ps = profile.bound_ps(points.corner or None)
-    first = delay_ps[profile.fastest(values, points.corner or None) + 128].max()
+    delay_ps = planned_bounds(profile, points)
+    first = delay_ps[profile.fastest(values, footing(profile, points).corners, points.arrival) + 128].max()
     distinct = np.unique(delay_ps[delay_ps >= first])
     picks = np.unique(np.linspace(0, len(distinct) - 1, min(count, len(distinct))).round().astype(int))
     return np.asarray(distinct[picks])

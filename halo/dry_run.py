@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from characterization.profile import load_profile
 from halo.codebook import Codebook, grid_codebook
 from halo.config import RunConfig
 from halo.layers import SCALE_BITS
+from halo.mac import load_mac
 from halo.model import list_linears, load_model
 from halo.recipes import Recipe, choose_recipes
 from halo.tokens import WindowConfig, read_windows
@@ -62,14 +62,14 @@ def dry_run(config: RunConfig) -> DryRun:
     Raises:
         HaloError: whatever would stop the run before its first measurement.
     """
-    profile = load_profile(config.profile)
+    profile = load_mac(config.profile)
     recipes = choose_recipes(config.variants, config.baselines)
     loaded = load_model(config.model)
     found = list_linears(loaded.model)
     read_windows(loaded.tokenizer, config.calibration, config.windows)
     read_windows(loaded.tokenizer, config.text, WindowConfig(config.evaluation.window, config.evaluation.windows))
     modules = tuple(plan_module(name, linear, config) for name, linear in found.linears.items())
-    books = {r.grid: grid_codebook(r.grid, profile, config.points.corner) for r in recipes if not r.ours}
+    books = {r.grid: grid_codebook(r.grid, profile, config.points) for r in recipes if not r.ours}
     plans = tuple(plan_recipe(recipe, books.get(recipe.grid), config) for recipe in recipes)
     return DryRun(modules, plans, dict(found.skipped), memory_needs(loaded.model, modules, config))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from characterization.artifact import Provenance, digest_bytes, digest_of
-from characterization.profile import PER_CORNER, PER_WEIGHT, MacProfile
+from characterization.profile import MacProfile
 from halo.errors import PlanError
-from halo.operating_point import PointConfig, operating_point
+from halo.operating_point import PointConfig, footing, operating_point
 from halo.plan import (
     ALL_VALUES,
     SWITCH_PRESETS,
@@ -62,40 +62,55 @@ def plan_dvfs(
     blocks = order_blocks(stage_blocks(segments), alternating=config.order == "alternating")
     ordered = tuple(s for block in blocks for s in segments.get(block.stage, ()) if s.codebook == block.codebook)
     switches = find_switches(blocks, classes, profile, points, config)
-    inputs = {"profile": digest_profile(profile), "model": digest_of(hashes)}
+    inputs = {"profile": profile.digest, "model": digest_of(hashes)}
     return DvfsPlan(
         method=quantized.method, rows=config.array_rows, cols=config.array_cols, classes=tuple(classes.values()),
         layers=tuple(layers), segments=ordered, switches=switches, effective_bits=quantized.effective_bits().total,
         skipped=dict(quantized.skipped), points=points, config=config,
-        frequency_only=why_frequency_only(profile, points), assumptions=assumptions(classes, config),
+        frequency_only=why_frequency_only(profile, points),
+        assumptions=assumptions(classes, profile, points, config),
         provenance=Provenance("plan", inputs, {"method": quantized.method}),
     )
-
-
-def digest_profile(profile: MacProfile) -> str:
-    """Return the digest of what a plan rests on: the MAC, its corners, and every delay and energy."""
-    arrays = [digest_bytes(getattr(profile, name).tobytes()) for name in (*PER_WEIGHT, *PER_CORNER)]
-    return digest_of([profile.head.design, profile.head.netlist_digest, profile.corners, arrays])
 
 
 def clock_classes(
     codebooks: tuple[Codebook, ...], profile: MacProfile, points: PointConfig
 ) -> Mapping[str, ClockClass]:
     """Return the clock class of each codebook by name, and the class of all 256 values."""
-    classes = {book.name: clock_class(book.name, book.codes, profile, points) for book in codebooks}
-    if len(classes) != len(codebooks):
+    if len({book.name for book in codebooks}) != len(codebooks):
         raise PlanError(f"two codebooks share a name: {', '.join(book.name for book in codebooks)}; rename one.")
-    whole = clock_class(ALL_VALUES, tuple(range(-128, 128)), profile, points)
+    sets = launched_together(codebooks, profile.head.weight_mode)
+    classes = {book.name: clock_class(book.name, book.codes, sets[book.name], profile, points) for book in codebooks}
+    everything = tuple(int(code) for code in profile.weights)
+    whole = clock_class(ALL_VALUES, everything, everything, profile, points)
     if classes.setdefault(ALL_VALUES, whole).codes != whole.codes:
         raise PlanError(f"a codebook named {ALL_VALUES!r} has {len(classes[ALL_VALUES].codes)} values; rename it.")
     return classes
 
 
-def clock_class(name: str, codes: tuple[int, ...], profile: MacProfile, points: PointConfig) -> ClockClass:
-    """Return the clock class of one codebook."""
-    point = operating_point(profile, np.array(codes), points)
-    return ClockClass(name, codes, point.voltage_v, point.period_ps, point.delay_ps, point.basis, point.signed_off,
-                      point.capped)
+def launched_together(codebooks: Sequence[Codebook], weight_mode: str) -> dict[str, tuple[int, ...]]:
+    """Return for each codebook the values that share its clock, by name; its own where weights are stationary.
+
+    Tiles of faster codebooks ride in the loads of slower ones. Where weights stream, a value of one may then follow a
+    value of the other, so that the codebooks are nested: each with all that stand before it, fast ones first.
+    """
+    if weight_mode != "streaming":
+        return {book.name: book.codes for book in codebooks}
+    sets: dict[str, tuple[int, ...]] = {}
+    together: set[int] = set()
+    for book in codebooks:
+        together |= set(book.codes)
+        sets[book.name] = tuple(sorted(together))
+    return sets
+
+
+def clock_class(
+    name: str, codes: tuple[int, ...], together: tuple[int, ...], profile: MacProfile, points: PointConfig
+) -> ClockClass:
+    """Return the clock class of one codebook, whose values launch `together` with those of faster ones."""
+    point = operating_point(profile, together, points, name)
+    return ClockClass(name, codes, point.voltage_v, point.period_ps, point.delay_ps, point.corner, point.basis,
+                      point.signed_off, point.capped)
 
 
 def check_geometry(layer: QuantizedLinear, config: DvfsConfig) -> None:
@@ -232,7 +247,7 @@ def transition_cost(
     preset = SWITCH_PRESETS[config.switch]
     moves = old.voltage_v != new.voltage_v
     time_ns = preset.clock_ns + (preset.supply_ns if moves else 0.0) + max(old.period_ps, new.period_ps) / PS_PER_NS
-    index = profile.corner_index(points.corner or None)
+    index = profile.corner_index(footing(profile, points).typical)
     leakage_fj = config.array_rows * config.array_cols * profile.leakage_nw[index] * time_ns * FJ_PER_NW_NS
     supply_fj = (1 - config.supply_efficiency) * config.rail_ff * abs(old.voltage_v**2 - new.voltage_v**2)
     clock_fj = preset.clock_mw * time_ns * FJ_PER_MW_NS
@@ -241,19 +256,27 @@ def transition_cost(
 
 def why_frequency_only(profile: MacProfile, points: PointConfig) -> str:
     """Return why no voltage is planned."""
-    if len(profile.corners) == 1:
-        return "frequency only: one corner"
-    return f"frequency only: corner {points.corner} of {len(profile.corners)}"
+    n_typical = len(profile.grid.of_speed("typical"))
+    if n_typical == 1:
+        return "frequency only: one typical voltage in the profile"
+    return f"frequency only: {footing(profile, points).voltage_v:g} V was given, one of {n_typical}"
 
 
-def assumptions(classes: Mapping[str, ClockClass], config: DvfsConfig) -> tuple[str, ...]:
+def assumptions(
+    classes: Mapping[str, ClockClass], profile: MacProfile, points: PointConfig, config: DvfsConfig
+) -> tuple[str, ...]:
     """Return what the plan rests on, one sentence each."""
-    first = next(iter(classes.values()))
     preset = SWITCH_PRESETS[config.switch]
-    result = [
-        f"periods rest on: {first.basis}",
+    bubble = ("one bubble per load, so that a weight is visible one full cycle before the first captured result"
+              if points.bubble else "no bubble per load: periods hold for weights that launch with the activations")
+    by_basis: dict[str, list[str]] = {}
+    for item in classes.values():
+        by_basis.setdefault(item.basis, []).append(item.name)
+    result = [f"periods of {', '.join(names)} rest on: {basis}" for basis, names in by_basis.items()]
+    result += [
+        hold_words(profile, points),
         f"clock changes by {config.switch}: {preset.source}",
-        "one bubble per load, so that a weight is visible one full cycle before the first captured result",
+        bubble,
         "loads reorder only within one matrix or among matrices with one input (q, k, v; gate, up)",
         "attention products and lm_head run in the all-values class for every method",
     ]
@@ -261,6 +284,16 @@ def assumptions(classes: Mapping[str, ClockClass], config: DvfsConfig) -> tuple[
     if capped:
         result.append(f"clock held by the cap of what is not the MAC: {', '.join(capped)}")
     return tuple(result)
+
+
+def hold_words(profile: MacProfile, points: PointConfig) -> str:
+    """Return what is known of hold: the corner that tolerates least skew, against the skew that periods allow for."""
+    if np.isnan(profile.tolerated_skew_ps).all():
+        return "hold is not checked in this profile: a skew between neighbours is added to periods, nothing more"
+    worst = int(np.nanargmin(profile.tolerated_skew_ps))
+    tolerated_ps = float(profile.tolerated_skew_ps[worst])
+    kept = "kept" if points.skew_ps <= tolerated_ps else "VIOLATED: insert delay, or lower the skew"
+    return f"hold at a skew of {points.skew_ps:g} ps: {kept}; {profile.corners[worst]} tolerates {tolerated_ps:.1f} ps"
 
 
 def check_plan(plan: DvfsPlan, profile: MacProfile) -> None:
@@ -273,7 +306,8 @@ def check_plan(plan: DvfsPlan, profile: MacProfile) -> None:
     by_name = {item.name: item for item in plan.classes}
     faults = []
     for item in plan.classes:
-        need = operating_point(profile, np.array(item.codes), plan.points)
+        together = values_within(plan, item.period_ps, item.codes, profile)
+        need = operating_point(profile, together, plan.points, item.name)
         if item.period_ps < need.period_ps - 1e-6 or item.voltage_v != need.voltage_v:
             faults.append(f"class {item.name} is clocked at {item.period_ps:.2f} ps and {item.voltage_v:g} V, its "
                           f"values need {need.period_ps:.2f} ps at {need.voltage_v:g} V")
@@ -283,11 +317,20 @@ def check_plan(plan: DvfsPlan, profile: MacProfile) -> None:
         outside = sorted(set(used.tolist()) - allowed)
         if outside:
             faults.append(f"{segment.layer}: value {outside[0]} is in no class as fast as {segment.codebook}")
-        need = operating_point(profile, used, plan.points)
+        together = values_within(plan, segment.period_ps, used.tolist(), profile)
+        need = operating_point(profile, together, plan.points, segment.codebook)
         if segment.period_ps < need.period_ps - 1e-6 or segment.period_ps != by_name[segment.codebook].period_ps:
             faults.append(f"{segment.layer}: segment {segment.codebook} is clocked at {segment.period_ps:.2f} ps, its "
                           f"values need {need.period_ps:.2f} ps")
-    if plan.provenance.inputs["profile"] != digest_profile(profile):
+    if plan.provenance.inputs["profile"] != profile.digest:
         faults.append("it was made from another profile")
     if faults:
         raise PlanError(f"plan of {plan.method}: {'; '.join(faults)}. Make it again with `halo plan`.")
+
+
+def values_within(plan: DvfsPlan, period_ps: float, codes: Sequence[int], profile: MacProfile) -> tuple[int, ...]:
+    """Return the values whose delay a period must cover: `codes`, or where weights stream all values that fast."""
+    if profile.head.weight_mode != "streaming":
+        return tuple(codes)
+    together = {code for item in plan.classes for code in item.codes if item.period_ps <= period_ps}
+    return tuple(sorted(together | set(codes)))

@@ -17,8 +17,9 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter, Symme
 from matplotlib.transforms import Bbox
 
 from characterization.artifact import atomic_path
-from characterization.profile import WEIGHTS, MacProfile
+from characterization.profile import MacProfile
 from halo.cost import CostReport
+from halo.operating_point import Footing
 from halo.plan import ALL_VALUES, ClockClass
 
 INK, GRAY, PALE = "#1f2933", "#7b8794", "#cbd2d9"
@@ -63,30 +64,35 @@ def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
             figure.savefig(partial, format="png", dpi=150, metadata={"Software": None})
 
 
-def draw_weights(profile: MacProfile, corner: str, classes: Sequence[ClockClass], path: Path) -> None:
-    """Draw delay and energy of the 256 weight values, and below them which values each codebook holds."""
-    index = profile.corner_index(corner or None)
+def draw_weights(profile: MacProfile, place: Footing, classes: Sequence[ClockClass], path: Path) -> None:
+    """Draw delay and energy of all weight values, and below them which values each codebook holds."""
+    at = profile.corner_indices(place.corners)
+    kinds = "topological" if np.isnan(profile.certified_ps[at]).any() else "certified"
     books = [item for item in classes if item.name != ALL_VALUES]
     with canvas(path, 10, 6.2 + 0.22 * len(books)) as figure:
         ratios = (3.0, 3.0, 0.35 + 0.28 * len(books))
         delay, energy, rug = figure.subplots(3, 1, sharex=True, height_ratios=ratios)
-        draw_series(delay, profile.bound_ps(corner or None), books, "delay (ps)")
-        delay.axhline(profile.floor_ps[index], color=GRAY, lw=1, ls="--")
-        delay.annotate("floor: no weight beats it", (127, profile.floor_ps[index]), (0, 3), ha="right", color=GRAY,
+        draw_series(delay, profile.weights, profile.bound_ps(place.corners), books, "delay (ps)")
+        floor_ps = profile.floor_ps[at].max()
+        delay.axhline(floor_ps, color=GRAY, lw=1, ls="--")
+        delay.annotate("floor: no weight beats it", (127, floor_ps), (0, 3), ha="right", color=GRAY,
                        textcoords="offset points", fontsize=8)
-        delay.set_title("Delay bound, register to register (topological)")
-        draw_series(energy, profile.energy_fj[index], books, "energy per operation (fJ)")
-        energy.set_title("Energy per operation, clock and registers included (leakage apart)")
+        delay.set_title(f"Delay bound, register to register ({kinds}, {' and '.join(place.corners)})")
+        typical = profile.energy_fj[profile.corner_index(place.typical)]
+        draw_series(energy, profile.weights, typical, books, "energy per operation (fJ)")
+        energy.set_title(f"Energy per operation, clock and registers included (leakage apart, {place.typical})")
         energy.set_ylim(bottom=0)
         draw_rug(rug, books)
 
 
-def draw_series(axes: Axes, values: np.ndarray, books: Sequence[ClockClass], label: str) -> None:
+def draw_series(
+    axes: Axes, weights: np.ndarray, values: np.ndarray, books: Sequence[ClockClass], label: str
+) -> None:
     """Draw one value per weight; those of a codebook carry its colour, the smallest codebook on top."""
-    axes.plot(WEIGHTS, values, ".", ms=3.5, color=PALE, mec=GRAY, mew=0.4)
+    axes.plot(weights, values, ".", ms=3.5, color=PALE, mec=GRAY, mew=0.4)
     for book, color in sorted(zip(books, CLASS_COLORS, strict=False), key=lambda pair: -len(pair[0].codes)):
-        at = np.array(book.codes) + 128
-        axes.plot(WEIGHTS[at], values[at], "o", ms=5, color=color, alpha=0.9)
+        at = np.isin(weights, book.codes)
+        axes.plot(weights[at], values[at], "o", ms=5, color=color, alpha=0.9)
     axes.set_ylabel(label)
 
 

@@ -14,9 +14,11 @@ import numpy as np
 from torch import nn
 
 from characterization.artifact import digest_of
-from characterization.profile import MacProfile, load_profile, profile_digest
+from characterization.profile import MacProfile
+from characterization.profile_file import profile_digest
 from halo.accelerators import Accelerator
 from halo.assignment import TileLosses, choose_classes, measure_tile_losses
+from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
 from halo.codebook import Codebook, grid_codebook
 from halo.codebook_search import CodebookSearch, search_codebooks
@@ -36,6 +38,7 @@ from halo.evaluation import (
     reference_quality,
 )
 from halo.layers import QuantizedModel
+from halo.mac import load_mac
 from halo.methods import Method
 from halo.model import LoadedModel, list_linears, load_model, torch_tools
 from halo.operating_point import PointConfig
@@ -80,6 +83,8 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
     """
     recipes = choose_recipes(config.variants, config.baselines)
     prepared = prepare(config, recipes, progress)
+    books = {recipe.label: codebooks_of(prepared, recipe) for recipe in recipes}
+    require_certificates(prepared.profile, config.points, books, config.profile, config.out)
     judge = make_judge(config, prepared.loaded, progress)
     results = []
     for recipe in recipes:
@@ -98,7 +103,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
 
 def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress | None = None) -> Prepared:
     """Return profile, model, calibration and sensitivity, and the codebook search where a recipe needs it."""
-    profile = load_profile(config.profile)
+    profile = load_mac(config.profile)
     loaded = load_model(config.model)
     tokens = read_windows(loaded.tokenizer, config.calibration, config.windows)
     sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
@@ -126,21 +131,28 @@ def step_of(progress: Progress | None, stage: str) -> Step | None:
     return lambda done, total: progress(stage, done, total)
 
 
+def codebooks_of(prepared: Prepared, recipe: Recipe) -> tuple[Codebook, ...]:
+    """Return the codebooks of a recipe: the searched ones, fast class first, or its fixed grid."""
+    if not recipe.ours:
+        return (grid_codebook(recipe.grid, prepared.profile, prepared.config.points),)
+    assert prepared.search is not None, "a searched recipe was not announced to prepare()"
+    return prepared.search.codebooks
+
+
 def codebooks_and_tiles(
     prepared: Prepared, recipe: Recipe
 ) -> tuple[tuple[Codebook, ...], Mapping[str, TileMap]]:
     """Return the codebooks of a recipe and which one each tile uses."""
+    books = codebooks_of(prepared, recipe)
     if recipe.ours:
-        assert prepared.search is not None, "a searched recipe was not announced to prepare()"
         assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
         assert recipe.variant is not None, "a searched recipe has a variant"
         losses = replace(prepared.losses, config=replace(prepared.losses.config, variant=recipe.variant))
-        return prepared.search.codebooks, choose_classes(losses, recipe.variant).maps
-    book = grid_codebook(recipe.grid, prepared.profile, prepared.config.points.corner)
+        return books, choose_classes(losses, recipe.variant).maps
     linears = list_linears(prepared.loaded.model).linears
     maps = {name: uniform_map(name, linear.out_features, linear.in_features, prepared.config.tiles)
             for name, linear in linears.items()}
-    return (book,), maps
+    return books, maps
 
 
 def method_config(config: RunConfig, method: str) -> Any:
@@ -301,18 +313,19 @@ def plan_folder(
     folder: Path, profile_path: Path, points: PointConfig, config: DvfsConfig, progress: Progress | None = None
 ) -> DvfsPlan:
     """Return the checked plan of a quantized folder."""
-    profile = load_profile(profile_path)
-    plan = plan_dvfs(load_quantized(folder), profile, points, config, step_of(progress, "plan"))
+    profile, quantized = load_mac(profile_path), load_quantized(folder)
+    require_certificates(profile, points, {quantized.method: quantized.codebooks}, profile_path, folder)
+    plan = plan_dvfs(quantized, profile, points, config, step_of(progress, "plan"))
     check_plan(plan, profile)
     return plan
 
 
 def estimate_folder(config: RunConfig, folder: Path) -> tuple[dict[str, CostReport], list[dict[str, CostReport]]]:
     """Return the cost of a quantized folder by phase, and that of W8A8 and shifted W4A8 rounded from its weights."""
-    profile, quantized = load_profile(config.profile), load_quantized(folder)
+    profile, quantized = load_mac(config.profile), load_quantized(folder)
     fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     costs = []
-    for model in (quantized, *reference_models(quantized, profile, config.points.corner)):
+    for model in (quantized, *reference_models(quantized, profile, config.points)):
         plan = plan_dvfs(model, profile, config.points, config.dvfs)
         check_plan(plan, profile)
         costs.append(estimate_all(config, fields, plan, profile))

@@ -12,7 +12,7 @@ from characterization.artifact import Provenance, write_text
 from halo.errors import PlanError
 from halo.operating_point import PointConfig
 
-SCHEMA = 1
+SCHEMA = 2
 ALL_VALUES = "all"
 SwitchKind = Literal["on-die", "off-chip", "driver"]
 Scope = Literal["linear", "all"]
@@ -58,13 +58,18 @@ class DvfsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ClockClass:
-    """A codebook with the voltage and period that its slowest value allows."""
+    """A codebook with the voltage and period that its slowest value allows.
+
+    Attributes:
+        corner: of the profile, the one whose delay rules.
+    """
 
     name: str
     codes: tuple[int, ...]
     voltage_v: float
     period_ps: float
     delay_ps: float
+    corner: str
     basis: str
     signed_off: bool
     capped: bool

@@ -9,6 +9,7 @@ from characterization.artifact import Provenance
 from characterization.profile import MacProfile
 from halo.codebook import Codebook, grid_codebook
 from halo.layers import QuantizedLinear, QuantizedModel, dequantize
+from halo.operating_point import PointConfig
 from halo.rounding import round_to_codebook
 from halo.tiles import TileMap
 
@@ -16,13 +17,15 @@ W8A8, SHIFTED_W4A8 = "w8a8-reference", "w4a8-shifted-reference"
 REFERENCES = ((W8A8, "all"), (SHIFTED_W4A8, "w4-shifted"))
 
 
-def reference_models(quantized: QuantizedModel, profile: MacProfile, corner: str = "") -> tuple[QuantizedModel, ...]:
+def reference_models(
+    quantized: QuantizedModel, profile: MacProfile, points: PointConfig
+) -> tuple[QuantizedModel, ...]:
     """Return W8A8 and W4A8 shifted to the fast end, by rounding what `quantized` stands for to the nearest code.
 
     Their clocks and cycles are exact; their energy rests on values rounded from weights that were rounded before. For
     accuracy compare with baselines quantized from the model itself.
     """
-    return tuple(reference_model(quantized, name, grid_codebook(grid, profile, corner)) for name, grid in REFERENCES)
+    return tuple(reference_model(quantized, name, grid_codebook(grid, profile, points)) for name, grid in REFERENCES)
 
 
 def reference_model(quantized: QuantizedModel, name: str, codebook: Codebook) -> QuantizedModel:

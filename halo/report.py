@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from characterization.artifact import write_text
-from characterization.profile import MacProfile, load_profile
+from characterization.profile import MacProfile
 from halo.cost import Scope, compare
 from halo.figures import Mark, draw_energy, draw_front, draw_weights
+from halo.mac import load_mac
+from halo.operating_point import footing
 from halo.page import Grid, Picture, Section, to_html, to_markdown
 from halo.plan import ALL_VALUES, ClockClass
 from halo.results import PHASES, MethodResult, load_results, load_run, quality_from
@@ -48,7 +50,7 @@ def render(out: Path) -> Path:
         ArtifactError: the profile cannot be read.
     """
     facts = load_run(out)
-    run = Run(facts, load_profile(Path(facts["profile"])), load_results(out, facts["labels"]))
+    run = Run(facts, load_mac(Path(facts["profile"])), load_results(out, facts["labels"]))
     sections = (
         Section("Summary", grids=(summary_grid(run.results),)), gained(run), mac_section(run, out),
         accuracy_section(run, out), cost_section(run, out), switch_section(run), paper_section(run),
@@ -78,26 +80,29 @@ def mac_section(run: Run, out: Path) -> Section:
     """Return the MAC's delay and energy, and the clock classes taken from them."""
     classes = {item.name: item for result in run.results for item in result.plan.classes}
     ours = next((r.plan.classes for r in run.results if r.ours), run.results[0].plan.classes)
-    corner = run.results[0].plan.points.corner
+    place = footing(run.profile, run.results[0].plan.points)
     path = out / "figures" / "weights.png"
-    draw_weights(run.profile, corner, ours, path)
-    rows = tuple(class_row(item, classes[ALL_VALUES], run.profile, corner or None)
+    draw_weights(run.profile, place, ours, path)
+    rows = tuple(class_row(item, classes[ALL_VALUES], run.profile, place.typical)
                  for item in sorted(classes.values(), key=lambda item: -item.period_ps))
-    columns = ("class", "values", "delay ps", "period ps", "MHz", "over all values", "fJ per operation", "capped")
+    columns = ("class", "values", "delay ps", "of corner", "period ps", "MHz", "over all values", "fJ per operation",
+               "capped")
     points = run.results[0].plan.points
     caption = (f"period = delay x {1 + points.margin:g} + {points.jitter_ps:g} ps jitter + {points.skew_ps:g} ps skew, "
-               f"not faster than {points.cap_ghz:g} GHz (what is not the MAC); energy: plain mean over the values")
+               f"not faster than {points.cap_ghz:g} GHz (what is not the MAC); {place.says}; energy: plain mean over "
+               f"the values, at {place.typical}")
     head = run.profile.head
-    text = (f"{head.design}, {head.n_cells} cells, {head.area_um2:.0f} µm² in {head.library}; {head.stimulus}.",)
+    text = (f"{head.design}, {head.n_cells} cells, {head.area_um2:.0f} µm² in {head.library}; {head.stimulus}.",
+            *head.notes)
     reasons = tuple(f"{c['name']}: {c['reason']}" for c in run.facts["codebooks"])
     return Section("The MAC and its clock classes", text, reasons, (Grid(columns, rows, caption, names_of(ours)),),
                    (Picture(path, "Delay and energy over the 256 weight values; codebooks in colour."),))
 
 
-def class_row(item: ClockClass, whole: ClockClass, profile: MacProfile, corner: str | None) -> tuple[str, ...]:
+def class_row(item: ClockClass, whole: ClockClass, profile: MacProfile, corner: str) -> tuple[str, ...]:
     """Return one row of the table of clock classes."""
     energy_fj = profile.operation_energy_fj(item.period_ps, corner)[[code + 128 for code in item.codes]].mean()
-    return (item.name, str(len(item.codes)), f"{item.delay_ps:.0f}", f"{item.period_ps:.0f}",
+    return (item.name, str(len(item.codes)), f"{item.delay_ps:.0f}", item.corner, f"{item.period_ps:.0f}",
             f"{1000 * item.freq_ghz:.0f}", f"{whole.period_ps / item.period_ps:.3f}x", f"{energy_fj:.0f}",
             "yes" if item.capped else "no")
 

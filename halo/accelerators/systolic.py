@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from characterization.profile import WEIGHTS, MacProfile
+from characterization.profile import MacProfile
 from characterization.units import FJ_PER_NW_PS, FJ_PER_PJ, PS_PER_S
 from halo.cost import CostReport, CostRow, Energy
 from halo.errors import ConfigError, PlanError
 from halo.memory import Dram, find_dram, find_sram
+from halo.operating_point import footing
 from halo.plan import DvfsPlan, LayerPlan, Scope, Segment
 from halo.workload import Product, Workload
 
@@ -105,7 +106,7 @@ class Machine:
     @property
     def idle_fj(self) -> float:
         """Energy of an element in a cycle without operands: clock and registers at weight 0."""
-        return float(self.registers_fj[WEIGHTS == 0][0])
+        return float(self.registers_fj[self.profile.weights == 0][0])
 
     def sram_fj(self, name: str, bits: float) -> float:
         """Return the energy of moving `bits` through an SRAM of the table."""
@@ -161,7 +162,7 @@ def check_layers(workload: Workload, machine: Machine) -> None:
 
 def build_machine(plan: DvfsPlan, profile: MacProfile, config: Config) -> Machine:
     """Return the machine that runs `plan`."""
-    index = profile.corner_index(plan.points.corner or None)
+    index = profile.corner_index(footing(profile, plan.points).typical)
     dram = find_dram(config.dram, "dram")
     dram = replace(dram, pj_per_bit=config.dram_pj_per_bit or dram.pj_per_bit,
                    gb_per_s=config.dram_gb_per_s or dram.gb_per_s)
@@ -184,9 +185,11 @@ def cycles_scalesim(m: int, n: int, k: int, rows: int, cols: int) -> int:
     return math.ceil(k / rows) * math.ceil(n / cols) * fold_cycles(m, rows, cols, "scalesim") - 1
 
 
-def fold_cycles(m: int, rows: int, cols: int, mode: Literal["overlapped", "scalesim"]) -> int:
+def fold_cycles(
+    m: int, rows: int, cols: int, mode: Literal["overlapped", "scalesim"], *, bubble: bool = True
+) -> int:
     """Return the cycles of one load: overlapped with the next one's weights and one bubble, or all by itself."""
-    return max(m, rows) + 1 if mode == "overlapped" else 2 * rows + cols + m - 2
+    return max(m, rows) + bubble if mode == "overlapped" else 2 * rows + cols + m - 2
 
 
 def edge_cycles(rows: int, cols: int, mode: Literal["overlapped", "scalesim"]) -> int:
@@ -216,7 +219,7 @@ def product_row(product: Product, machine: Machine) -> CostRow:
     loads = ([planned_loads(segment, machine) for segment in machine.segments[product.layer]] if layer
              else [all_value_loads(product, machine)])
     config = machine.config
-    fold = fold_cycles(product.m, config.rows, config.cols, config.mode)
+    fold = fold_cycles(product.m, config.rows, config.cols, config.mode, bubble=machine.plan.points.bubble)
     edge = edge_cycles(config.rows, config.cols, config.mode)
     cycles = sum(group.n_loads for group in loads) * fold + edge
     # Fill and drain at the slowest clock of the matrix: a bound, whichever class is last.
@@ -245,7 +248,7 @@ def array_energy(product: Product, loads: list[Loads], cycles: int, machine: Mac
     size, n_loads = config.rows * config.cols, sum(group.n_loads for group in loads)
     padded = n_loads * size - sum(group.n_values for group in loads)
     waiting = cycles - n_loads * product.m
-    zero_fj = float(machine.energy_fj[WEIGHTS == 0][0])
+    zero_fj = float(machine.energy_fj[machine.profile.weights == 0][0])
     weight_share = OPERAND_BITS / (2 * OPERAND_BITS + machine.profile.head.accumulator_bits)
     shift_fj = float(machine.registers_fj.mean()) * weight_share
     return Energy(

@@ -7,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from characterization.artifact import Provenance
 from characterization.cli import main
 from characterization.pdk import read_pdk
-from characterization.profile import WEIGHTS, MacProfile, ProfileHead, load_profile, save_profile
+from characterization.profile_file import load_profile, save_profile
+from tests.characterization.synthetic import MANY, synthetic_profile
 
 ROOT = Path(__file__).parent.parent.parent
 PE = ROOT / "rtl" / "systolic_pe"
@@ -37,25 +36,7 @@ def is_one_line(text: str) -> bool:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    bits = np.array([bin(int(w) & 255).count("1") for w in WEIGHTS], float)[None]
-    head = ProfileHead("toy", "stationary", 8, 8, 24, 1, "toylib", "ab" * 32, 10, 100.0, "seeded", 0)
-    profile = MacProfile(
-        head,
-        ("tt",),
-        1000 + 50 * bits,
-        990 + 50 * bits,
-        800 + 50 * bits,
-        100 + 10 * bits,
-        5 + bits,
-        40 + 0 * bits,
-        300,
-        np.array([900.0]),
-        np.array([10.0]),
-        np.array([1.8]),
-        np.array([25.0]),
-        Provenance("profile"),
-    )
-    save_profile(profile, tmp_path / "toy.nc")
+    save_profile(synthetic_profile(MANY, certified=0.95), tmp_path / "toy.nc")
     return tmp_path / "toy.nc"
 
 
@@ -70,8 +51,49 @@ def test_table_prints_every_weight_as_csv(monkeypatch, capsys, saved: Path):
     code, out, _ = invoke(monkeypatch, capsys, "table", saved, "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert code == 0
-    assert [int(row["weight"]) for row in rows] == list(range(-128, 128))
-    assert float(rows[255]["topological_ps"]) == load_profile(saved).topological_ps[0, 255]
+    assert [int(row["weight"]) for row in rows] == list(range(-128, 128)) * len(MANY)
+    assert float(rows[255]["certified_ps"]) == load_profile(saved).certified_ps[0, 255]
+    assert (rows[255]["corner"], rows[255]["swap_ps"], rows[255]["certified_exact"]) == ("tt_025C_1v80", "", "1")
+
+
+def test_the_summary_has_a_row_for_every_corner(monkeypatch, capsys, saved: Path):
+    monkeypatch.setenv("COLUMNS", "120")
+    code, out, _ = invoke(monkeypatch, capsys, "table", saved)
+    assert code == 0
+    assert all(name in out for name, *_ in MANY)
+    assert "1330c" in out
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_show_draws_the_ranks_at_three_voltages(monkeypatch, capsys, saved: Path, suffix: str):
+    for name in ("a", "b"):
+        picture = saved.with_name(name + suffix)
+        code, _, _ = invoke(monkeypatch, capsys, "show", saved, "--ranks", "all", "--out", picture)
+        assert code == 0
+    assert saved.with_name("a" + suffix).read_bytes() == saved.with_name("b" + suffix).read_bytes()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("--ranks", "tt_025C_1v80"), "ranks are compared at two or three corners, not at 1"),
+    (("--ranks", "tt_025C_1v80,none"), "no corner 'none' in this profile"),
+    (("--corner", "none"), "no corner 'none' in this profile"),
+    (("--out", "picture.pdf"), "pictures are written as .png or .svg, not as '.pdf'"),
+])  # fmt: skip
+def test_pictures_that_cannot_be_drawn_are_refused(monkeypatch, capsys, saved: Path, arguments, message):
+    code, _, err = invoke(monkeypatch, capsys, "show", saved, *arguments)
+    assert (code, is_one_line(err), message in err) == (2, True, True)
+
+
+def test_ranks_need_several_typical_voltages(monkeypatch, capsys, tmp_path: Path):
+    save_profile(synthetic_profile(), tmp_path / "one.nc")
+    code, _, err = invoke(monkeypatch, capsys, "show", tmp_path / "one.nc", "--ranks", "all")
+    assert (code, "this profile has 1 typical voltages; name some of tt" in err) == (2, True)
+
+
+def test_a_voltage_that_is_none_is_reported(monkeypatch, capsys, tmp_path: Path):
+    for text in ("1.8,low", "1.8,-1", "inf"):
+        code, _, err = invoke(monkeypatch, capsys, "run", PE, "--voltages", text, "--out", tmp_path / "p.nc")
+        assert (code, is_one_line(err), "is no voltage; write volts separated by commas" in err) == (2, True, True)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])

@@ -7,7 +7,7 @@ import pytest
 from characterization.errors import LibertyError
 from characterization.pdk import Pdk, read_pdk
 from characterization.pipeline import CharacterizeConfig, profile_mac, run_benches, select_pdk, slowest
-from characterization.profile import save_profile
+from characterization.profile_file import save_profile
 
 ROOT = Path(__file__).parent.parent.parent
 PE = ROOT / "rtl" / "systolic_pe"
@@ -27,14 +27,15 @@ class Stages:
 @pytest.mark.slow
 def test_a_profile_is_equal_to_the_byte_whatever_the_workers_and_the_cache(tmp_path: Path):
     pdk, stages = read_pdk("osu018"), Stages()
-    first = profile_mac(PE, pdk, CharacterizeConfig(transitions=3, workers=2), tmp_path / "one", stages)
-    other = profile_mac(PE, pdk, CharacterizeConfig(transitions=3, workers=1), tmp_path / "two", Stages())
-    cached = profile_mac(PE, pdk, CharacterizeConfig(transitions=3, workers=1), tmp_path / "one", Stages())
+    first = profile_mac(PE, pdk, pdk.corners, CharacterizeConfig(transitions=3, workers=2), tmp_path / "one", stages)
+    other = profile_mac(PE, pdk, pdk.corners, CharacterizeConfig(transitions=3, workers=1), tmp_path / "two", Stages())
+    cached = profile_mac(PE, pdk, pdk.corners, CharacterizeConfig(transitions=3, workers=1), tmp_path / "one", Stages())
     for name, profile in (("a", first), ("b", other), ("c", cached)):
         save_profile(profile, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
     assert all(done == total for done, total in stages.seen.values())
-    assert set(stages.seen) == {"synthesis", "equivalence proof", "simulation typical"}
+    assert set(stages.seen) == {
+        "synthesis", "equivalence proof", "cell libraries", "delays typical", "simulation typical"}
     assert (first.observed_ps <= first.topological_ps).all()
     assert (first.register_energy_fj < first.energy_fj).all()
     assert first.energy_fj[0, 128] == first.energy_fj[0].min()
@@ -51,7 +52,8 @@ def test_a_cell_that_one_corner_lacks_is_found_before_anything_is_simulated(tmp_
     fast = replace(pdk.corners[0], name="fast", liberty=(tmp_path / "lack.lib",))
     stages = Stages()
     with pytest.raises(LibertyError, match=r"lack\.lib.*NAND2X1"):
-        profile_mac(PE, Pdk("two", (slow, fast), pdk.dont_use), CharacterizeConfig(), tmp_path / "work", stages)
+        profile_mac(PE, Pdk("two", (slow, fast), pdk.dont_use), (slow, fast), CharacterizeConfig(), tmp_path / "work",
+                    stages)
     assert not [stage for stage in stages.seen if stage.startswith("simulation")]
 
 
@@ -72,5 +74,5 @@ def test_synthesis_sees_the_slow_process_at_the_lowest_voltage():
 
 def test_liberty_files_win_over_a_pdk_name():
     path = read_pdk("osu018").corners[0].liberty[0]
-    pdk = select_pdk("nothing", [path], None)
+    pdk = select_pdk("nothing", [path])
     assert pdk.corners[0].liberty == (path.resolve(),)

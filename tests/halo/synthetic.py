@@ -10,6 +10,7 @@ from characterization.artifact import Provenance
 from characterization.profile import MacProfile, ProfileHead
 from halo.codebook import GRIDS, Codebook, make_codebook
 from halo.layers import QuantizedLinear, QuantizedModel
+from halo.operating_point import PointConfig
 from halo.tiles import TileMap
 
 CODES = np.arange(-128, 128)
@@ -17,30 +18,56 @@ CODES = np.arange(-128, 128)
 
 def synthetic_profile(
     *, delay_ps: np.ndarray | None = None, energy_fj: np.ndarray | None = None, accumulator_bits: int = 24,
-    corners: tuple[str, ...] = ("tt",), floor_ps: float = 1500.0, weight_mode: str = "stationary",
+    corners: Sequence[tuple[str, float, float]] = (("tt", 25.0, 1.8),), floor_ps: float = 1500.0,
+    weight_mode: str = "stationary", certified: float | None = None, weights: np.ndarray = CODES, **changes: object,
 ) -> MacProfile:
-    """A profile whose multiples of 32 and 16 are fast, as on a Booth MAC; 3.2 ns for the slowest value."""
-    trailing = np.array([min(8, (int(w) & -int(w)).bit_length() - 1) if w else 8 for w in CODES])
+    """A profile whose multiples of 32 and 16 are fast, as on a Booth MAC; 3.2 ns for the slowest value at 1.8 V.
+
+    Delays grow as voltages fall and double on slow processes. `certified` is the certified share of the topological.
+    """
+    trailing = np.array([min(8, (int(w) & -int(w)).bit_length() - 1) if w else 8 for w in weights])
     delay = 3200.0 - 180.0 * trailing if delay_ps is None else np.asarray(delay_ps, float)
-    ones = np.array([bin(int(w) & 255).count("1") for w in CODES])
+    ones = np.array([bin(int(w) & 255).count("1") for w in weights])
     energy = 1200.0 + 300.0 * ones if energy_fj is None else np.asarray(energy_fj, float)
-    n = len(corners)
+    slower = np.array([(2.0 if process == "ss" else 1.0) * (1.8 / volt) ** 1.5 * (1.0 if temp >= 25 else 1.1)
+                       for process, temp, volt in corners])
+    share = np.array([(volt / 1.8) ** 2 for _, _, volt in corners])
 
-    def tile(row):
-        return np.tile(np.asarray(row, float), (n, 1))
+    def table(row, factor):
+        return np.asarray(factor)[:, None] * np.asarray(row, float)
 
+    unknown = np.full((len(corners), weights.size), np.nan)
+    proved = unknown if certified is None else table(delay * certified, slower)
     head = ProfileHead("systolic_pe", weight_mode, 8, 8, accumulator_bits, 1, "osu018", "0" * 64, 500, 9000.0,
-                       "300 seeded transitions per weight, uniform activations", 0)
-    return MacProfile(
-        head, corners, tile(delay), tile(delay), tile(delay * 0.9), tile(energy), tile(energy * 0.2),
-        tile(np.full(256, 350.0)), 300, np.full(n, floor_ps), np.full(n, 5.0),
-        1.8 - 0.1 * np.arange(n), np.full(n, 25.0), Provenance("characterize", {"design": "0"}),
+                       "300 seeded transitions per weight, uniform activations", 0, ("made up for tests",))
+    fields: dict[str, object] = dict(
+        head=head, weights=np.array(weights), corners=tuple(corner_name(*corner) for corner in corners),
+        process=tuple(process for process, _, _ in corners), interpolated=("",) * len(corners),
+        topological_ps=table(delay, slower), sta_ps=table(delay, slower), observed_ps=table(delay * 0.5, slower),
+        certified_ps=proved, certified_lower_ps=proved.copy(), swap_ps=unknown.copy(), swap_lower_ps=unknown.copy(),
+        energy_fj=table(energy, share), energy_std_fj=table(energy * 0.2, share),
+        register_energy_fj=table(np.full(weights.size, 350.0), share), n_transitions=300, floor_ps=floor_ps * slower,
+        free_ps=(delay.max() + 100.0) * slower, leakage_nw=np.full(len(corners), 5.0),
+        voltage_v=np.array([volt for _, _, volt in corners]), temp_c=np.array([temp for _, temp, _ in corners]),
+        hold_slack_ps=np.full(len(corners), np.nan), tolerated_skew_ps=np.full(len(corners), np.nan),
+        provenance=Provenance("characterize", {"design": "0"}),
     )
+    return MacProfile(**{**fields, **changes})
+
+
+def corner_name(process: str, temp_c: float, voltage_v: float) -> str:
+    """The name of a corner: tt_025C_1v80."""
+    temperature = f"n{-temp_c:.0f}" if temp_c < 0 else f"{temp_c:03.0f}"
+    return f"{process}_{temperature}C_{voltage_v:.2f}".replace(".", "v")
+
+
+SIGN_OFF = (("tt", 25.0, 1.8), ("ss", -40.0, 1.7), ("ss", 100.0, 1.7), ("ff", -40.0, 1.95))
+TT, POINTS = "tt_025C_1v80", PointConfig()
 
 
 def codebooks_of(profile: MacProfile, *names: str) -> tuple[Codebook, ...]:
     """The fixed grids of these names, at the profile's delays."""
-    return tuple(make_codebook(name, GRIDS[name], profile, profile.corners[0]) for name in names)
+    return tuple(make_codebook(name, GRIDS[name], profile, POINTS) for name in names)
 
 
 def synthetic_layer(

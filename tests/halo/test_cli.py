@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from characterization.profile import save_profile
+from characterization.profile_file import save_profile
 from halo import cli
 from halo.checkpoint import save_quantized
 from tests.halo.synthetic import codebooks_of, synthetic_model, synthetic_profile
@@ -64,7 +64,7 @@ def test_a_plan_is_written_checked_and_summarized(halo, shelf, tmp_path):
     out = tmp_path / "plan.json"
     code, said, _ = halo("plan", shelf / "bal", "--profile", shelf / "mac.nc", "--out", out, *ARRAY)
     assert code == 0
-    assert "frequency only: one corner" in said
+    assert "frequency only: one typical voltage" in said
     assert "2 to 3 per inference is not attainable" in said
     code, said, _ = halo("plan", out, "--profile", shelf / "mac.nc", "--check")
     assert (code, "segments meet timing" in said) == (0, True)

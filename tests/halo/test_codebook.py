@@ -2,7 +2,7 @@ import pytest
 
 from halo.codebook import GRIDS, Codebook, grid_codebook, make_codebook
 from halo.errors import ConfigError
-from tests.halo.synthetic import synthetic_profile
+from tests.halo.synthetic import POINTS, synthetic_profile
 
 
 @pytest.mark.parametrize(("count", "bits"), [(2, 1), (4, 2), (8, 3), (9, 3.2), (10, 4), (16, 4), (17, 5), (256, 8)])
@@ -19,11 +19,11 @@ def test_a_codebook_is_as_slow_as_its_slowest_code():
     profile = synthetic_profile()
     for name, codes in GRIDS.items():
         bound = max(float(profile.topological_ps[0, code + 128]) for code in codes)
-        assert grid_codebook(name, profile).max_delay_ps == bound
+        assert grid_codebook(name, profile, POINTS).max_delay_ps == bound
 
 
 def test_codes_are_sorted_and_counted_once():
-    assert make_codebook("some", [3, 0, -5, 3], synthetic_profile()).codes == (-5, 0, 3)
+    assert make_codebook("some", [3, 0, -5, 3], synthetic_profile(), POINTS).codes == (-5, 0, 3)
 
 
 @pytest.mark.parametrize("codes", [(1, 2), (0, 0), (3, 0)])
@@ -39,4 +39,4 @@ def test_codes_must_be_int8():
 
 def test_an_unknown_grid_is_reported_with_the_known_ones():
     with pytest.raises(ConfigError, match="no grid 'w5'; there are all, w4-shifted"):
-        grid_codebook("w5", synthetic_profile())
+        grid_codebook("w5", synthetic_profile(), POINTS)

@@ -7,12 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from characterization.errors import ArtifactError
+from characterization.profile import add_certificates
+from characterization.set_certificate import SetCertificate
+from halo.codebook import GRIDS
 from halo.dvfs import DvfsConfig, check_plan, pack_loads, plan_dvfs
 from halo.errors import PlanError
 from halo.operating_point import PointConfig, operating_point
 from halo.plan import all_zero, load_plan, plan_to_json, save_plan
 from tests.halo.synthetic import (
     LLAMA,
+    SIGN_OFF,
+    TT,
     codebooks_of,
     llama_shapes,
     synthetic_layer,
@@ -98,7 +103,7 @@ def test_a_saved_plan_is_read_back_equal(tmp_path):
     path = tmp_path / "plan.json"
     save_plan(plan, path)
     assert plan_to_json(load_plan(path)) == plan_to_json(plan)
-    assert '"schema": 1' in path.read_text()
+    assert '"schema": 2' in path.read_text()
 
 
 def test_a_layer_says_how_many_of_its_outputs_have_a_sparse_part():
@@ -115,11 +120,11 @@ def test_a_plan_that_cannot_be_read_says_how_to_make_it_again(tmp_path):
     path = tmp_path / "plan.json"
     with pytest.raises(PlanError, match="no such plan; make one with `halo plan"):
         load_plan(path)
-    path.write_text('{"schema": 1, "classes"')
+    path.write_text('{"schema": 2, "classes"')
     with pytest.raises(PlanError, match="not a readable plan"):
         load_plan(path)
     path.write_text('{"schema": 7}')
-    with pytest.raises(PlanError, match="plan schema 7, this program reads 1"):
+    with pytest.raises(PlanError, match="plan schema 7, this program reads 2"):
         load_plan(path)
 
 
@@ -153,19 +158,109 @@ def test_a_slower_profile_refutes_the_plan_and_another_one_is_noticed():
         check_plan(plan, synthetic_profile(delay_ps=PROFILE.topological_ps[0] * 1.01))
 
 
-def test_streaming_weights_get_no_faster_clock_from_a_codebook():
-    streaming = synthetic_profile(weight_mode="streaming")
-    plan, _ = make_plan(profile=streaming)
-    assert {c.period_ps for c in plan.classes} == {plan.all_values.period_ps}
-    assert plan.n_switches == 0
+def streaming_profile(*sets, corners=(("tt", 25.0, 1.8),), **changes):
+    """A profile of a streaming MAC with a certificate for each (codes, ps at 1.8 V) at every corner."""
+    profile = synthetic_profile(weight_mode="streaming", corners=corners, **changes)
+    return add_certificates(profile, [
+        SetCertificate(corner, "streaming", tuple(sorted(codes)), *2 * (delay_ps * float(profile.free_ps[c]) / 3300.0,))
+        for c, corner in enumerate(profile.corners) for codes, delay_ps in sets])
 
 
-def test_one_corner_plans_frequency_only_and_says_so():
-    assert make_plan()[0].frequency_only == "frequency only: one corner"
-    two = synthetic_profile(corners=("high", "low"))
-    assert make_plan(two, points=PointConfig(corner="low"))[0].frequency_only == "frequency only: corner low of 2"
-    with pytest.raises(ArtifactError, match="no corner None in this profile"):
+def test_a_streaming_codebook_without_a_set_certificate_is_refused_with_the_command_that_makes_one():
+    with pytest.raises(PlanError, match=r"weights stream, and codebook w4-shifted \(16 values\) has no set certificate "
+                                        rf"at {TT}; run `characterize certify PROFILE --codebooks FILE`"):
+        make_plan(profile=streaming_profile())
+    # A certificate of all values together says nothing of a codebook either.
+    with pytest.raises(PlanError, match="codebook w4-shifted"):
+        make_plan(profile=streaming_profile((range(-128, 128), 3250.0)))
+
+
+def test_all_values_of_a_streaming_mac_run_at_their_own_period_without_any_certificate():
+    plan, _ = make_plan(profile=streaming_profile(), books=codebooks_of(PROFILE, "all"))
+    assert {(c.name, c.delay_ps) for c in plan.classes} == {("all", 3300.0)}
+    assert "topological delay" in plan.all_values.basis
+    proved, _ = make_plan(profile=streaming_profile((range(-128, 128), 3250.0)), books=codebooks_of(PROFILE, "all"))
+    assert proved.all_values.delay_ps == 3250.0
+    assert proved.all_values.basis.startswith("set certificate of 256 values at")
+
+
+def test_streaming_codebooks_share_a_clock_with_the_faster_ones_whose_tiles_ride_along():
+    low, shifted = GRIDS["w4-low"], GRIDS["w4-shifted"]
+    alone = [(low, 2500.0), (shifted, 2600.0)]
+    books = codebooks_of(PROFILE, "w4-low", "w4-shifted")
+    with pytest.raises(PlanError, match=r"codebook w4-shifted \(31 values\) has no set certificate"):
+        make_plan(profile=streaming_profile(*alone), books=books)
+    profile = streaming_profile(*alone, ({*low, *shifted}, 2700.0))
+    plan, _ = make_plan(profile=profile, books=books)
+    assert [c.delay_ps for c in plan.classes] == [2500.0, 2700.0, 3300.0]
+    check_plan(plan, profile)
+    with pytest.raises(PlanError, match="its values need"):
+        hot = replace(plan.classes[1], period_ps=plan.classes[1].period_ps - 1)
+        check_plan(replace(plan, classes=(plan.classes[0], hot, plan.classes[2])), profile)
+
+
+def test_a_streaming_codebook_needs_a_certificate_at_every_corner_that_signs_it_off():
+    books = codebooks_of(PROFILE, "w4-shifted")
+    profile = streaming_profile((GRIDS["w4-shifted"], 2600.0), corners=SIGN_OFF)
+    plan, _ = make_plan(profile=profile, books=books)
+    assert plan.classes[0].signed_off
+    partly = replace(profile, certificates=tuple(c for c in profile.certificates if c.corner != "ss_100C_1v70"))
+    with pytest.raises(PlanError, match="has no set certificate at ss_100C_1v70; run"):
+        make_plan(profile=partly, books=books)
+
+
+def test_a_plan_with_slow_corners_is_signed_off_there_and_takes_its_energy_from_the_typical_one():
+    profile = synthetic_profile(corners=SIGN_OFF)
+    plan, _ = make_plan(profile)
+    assert {(c.voltage_v, c.corner, c.signed_off) for c in plan.classes} == {(1.8, "ss_n40C_1v70", True)}
+    assert "signed off at 1.8 V less 5%, the slower of ss_n40C_1v70 and ss_100C_1v70" in plan.all_values.basis
+    typical, _ = make_plan(profile, points=PointConfig(signoff=False))
+    assert typical.all_values.basis == f"topological delay at {TT}; typical, not signed off"
+    assert typical.all_values.period_ps < plan.all_values.period_ps
+    assert any(line.startswith("periods of w4-shifted, w3-shifted, all rest on: topological delay at ss_n40C_1v70")
+               for line in plan.assumptions)
+
+
+def test_a_class_rests_on_certified_delays_where_the_ruling_corner_has_them():
+    profile = synthetic_profile(corners=SIGN_OFF, certified=0.95)
+    plan, _ = make_plan(profile)
+    assert plan.all_values.basis.startswith("certified delay at ss_n40C_1v70;")
+    topological, _ = make_plan(synthetic_profile(corners=SIGN_OFF))
+    assert plan.all_values.delay_ps == pytest.approx(0.95 * topological.all_values.delay_ps)
+
+
+def test_several_voltages_need_one_named_and_the_plan_says_that_only_frequency_is_planned():
+    assert make_plan()[0].frequency_only == "frequency only: one typical voltage in the profile"
+    two = synthetic_profile(corners=(("tt", 25.0, 1.8), ("tt", 25.0, 1.5)))
+    plan, _ = make_plan(two, points=PointConfig(voltage_v=1.5))
+    assert plan.frequency_only == "frequency only: 1.5 V was given, one of 2"
+    assert {segment.voltage_v for segment in plan.segments} == {1.5}
+    with pytest.raises(ArtifactError, match=r"2 typical voltages and none was named: 1.8 V \(tt_025C_1v80\), 1.5 V"):
         make_plan(two)
+    with pytest.raises(ArtifactError, match=r"no typical corner at 1.6 V in this profile; it has 1.8 V"):
+        make_plan(two, points=PointConfig(voltage_v=1.6))
+
+
+def test_hold_is_compared_with_the_skew_that_periods_allow_for():
+    def said(tolerated_ps, points=POINTS):
+        hold = np.full(len(SIGN_OFF), np.nan)
+        hold[3] = tolerated_ps
+        plan, _ = make_plan(synthetic_profile(corners=SIGN_OFF, tolerated_skew_ps=hold), points=points)
+        return next(line for line in plan.assumptions if line.startswith("hold"))
+
+    assert said(35.0) == "hold at a skew of 20 ps: kept; ff_n40C_1v95 tolerates 35.0 ps"
+    assert "VIOLATED: insert delay" in said(12.0)
+    assert "hold is not checked in this profile" in said(np.nan)
+
+
+def test_without_a_bubble_the_swap_delays_set_the_clock():
+    swap = np.full((1, 256), 3250.0)
+    profile = synthetic_profile(swap_ps=swap, swap_lower_ps=swap.copy())
+    plan, _ = make_plan(profile, points=PointConfig(bubble=False))
+    assert {c.delay_ps for c in plan.classes} == {3250.0}
+    assert any(line.startswith("no bubble per load") for line in plan.assumptions)
+    unproved, _ = make_plan(points=PointConfig(bubble=False))
+    assert {c.delay_ps for c in unproved.classes} == {3300.0}
 
 
 def test_the_cap_of_what_is_not_the_mac_is_stated():

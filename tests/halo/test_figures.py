@@ -4,7 +4,7 @@ from matplotlib import image
 from halo.accelerators.systolic import Config, estimate
 from halo.dvfs import DvfsConfig, plan_dvfs
 from halo.figures import Mark, draw_energy, draw_front, draw_weights, engineering
-from halo.operating_point import PointConfig
+from halo.operating_point import PointConfig, footing
 from halo.workload import shape_workload
 from tests.halo.synthetic import LLAMA, codebooks_of, llama_shapes, synthetic_model, synthetic_profile
 
@@ -36,7 +36,8 @@ def test_accuracy_is_drawn_whatever_the_sign_of_the_net_divergence(tmp_path, kl)
 
 def test_pictures_are_the_same_bytes_each_time(tmp_path):
     for name in ("a", "b"):
-        draw_weights(PROFILE, "tt", plan_of("w4-shifted", "w3-shifted").classes, tmp_path / name / "weights.png")
+        classes = plan_of("w4-shifted", "w3-shifted").classes
+        draw_weights(PROFILE, footing(PROFILE, PointConfig()), classes, tmp_path / name / "weights.png")
         draw_energy(reports(), "rtn-w8a8", tmp_path / name / "energy.png")
         draw_front(marks(0.01), tmp_path / name / "front.png")
     for picture in ("weights.png", "energy.png", "front.png"):

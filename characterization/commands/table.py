@@ -1,0 +1,73 @@
+"""`characterize table`: a profile in the terminal, or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from characterization.commands.options import ProfilePath
+
+if TYPE_CHECKING:
+    from characterization.profile import MacProfile
+
+
+def table(
+    profile: ProfilePath,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV of every corner and weight, for machines")] = False,
+) -> None:
+    """Print a profile: a summary, or every row as CSV.
+
+    Example: `characterize table build/systolic_pe.nc --csv > systolic_pe.csv`
+    """
+    from characterization.profile_file import load_profile
+
+    loaded = load_profile(profile)
+    if not as_csv:
+        Console().print(summary_table(loaded))
+        return
+    rows = list(loaded.rows())
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def summary_table(profile: MacProfile) -> Table:
+    """Return the closing table: worst delay, the fastest 9 and 16 values, floor, energy, area; one row per corner."""
+    head = profile.head
+    title = f"{head.design} on {head.library}: {head.n_cells} cells, {head.area_um2:.0f} um2"
+    caption = ("delay bounds in ps, register to register (c certified, t topological; * between two characterized "
+               f"voltages); energy in fJ per operation. {head.stimulus}. {' '.join(head.notes)}")
+    shown = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+                  collapse_padding=True)
+    for name in ("corner", "worst", "9th fastest", "16th", "swap", "floor", "observed", "hold", "energy", "at w=0",
+                 "clock, regs"):  # fmt: skip
+        shown.add_column(name, justify="right", overflow="fold")
+    for index in range(len(profile.corners)):
+        shown.add_row(*summary_row(profile, index))
+    return shown
+
+
+def summary_row(profile: MacProfile, index: int) -> tuple[str, ...]:
+    """Return one corner's row of the closing table."""
+    corner = profile.corners[index]
+    bound, energy, zero = profile.bound_ps(corner), profile.energy_fj[index], profile.positions([0])[0]
+    share, ranked = profile.register_energy_fj[index].mean() / energy.mean(), sorted(bound)
+    kind = "c" if profile.certified_ps[index, 0] >= 0 else "t"
+    hold = f"{profile.hold_slack_ps[index]:.0f}"
+    return (
+        corner + "*" * bool(profile.interpolated[index]), f"{bound.max():.0f}{kind}", nth(ranked, 9), nth(ranked, 16),
+        f"{profile.bound_ps(corner, 'swap').max():.0f}", f"{profile.floor_ps[index]:.0f}",
+        f"{profile.observed_ps[index].max():.0f}", "-" if hold == "nan" else hold, f"{energy.mean():.0f}",
+        f"{energy[zero]:.0f}", f"{share:.0%}",
+    )  # fmt: skip
+
+
+def nth(ranked: list[float], count: int) -> str:
+    """Return the `count`-th of sorted delays; '-' where there are fewer."""
+    return f"{ranked[count - 1]:.0f}" if len(ranked) >= count else "-"

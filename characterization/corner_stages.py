@@ -1,0 +1,159 @@
+"""measure_corner(): everything measured of one netlist at one corner. What was done before is taken from the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from characterization.artifact import Provenance, cached, digest_file, digest_of
+from characterization.benches.activity import check_observed
+from characterization.benches.stimulus import StimulusConfig
+from characterization.design import MacDesign
+from characterization.energy import simulate_weights
+from characterization.liberty import CellLibrary
+from characterization.netlist import Netlist
+from characterization.pdk import Corner
+from characterization.timed import TimedNetlist
+from characterization.timing import floor_ps, free_ps, sta_ps, topological_ps
+
+# Called with (stage, done, total).
+StageProgress = Callable[[str, int, int], None]
+# Figures by the name they have in a profile: `[weight]`, or a number.
+Figures = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterizeConfig:
+    """What is simulated: transitions for each weight, the seed of the stimulus, and worker processes."""
+
+    transitions: int = 300
+    seed: int = 1
+    workers: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What is measured at every corner: one netlist (abutted), its design, and how.
+
+    Attributes:
+        folder: cache and logs.
+    """
+
+    design: MacDesign
+    joined: Netlist
+    config: CharacterizeConfig
+    folder: Path
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weight values, sorted."""
+        return np.array(self.design.weights)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Digests of what every stage depends on, the corner apart."""
+        return {"netlist": self.joined.digest, "design": digest_file(self.design.folder / "design.toml"),
+                "reference": digest_file(self.design.reference)}
+
+
+@dataclass(frozen=True, eq=False)
+class CornerCore:
+    """A corner with its cells, and the netlist annotated with them."""
+
+    corner: Corner
+    library: CellLibrary
+    timed: TimedNetlist
+
+
+@dataclass(frozen=True, eq=False)
+class CornerResult:
+    """Everything measured at one corner.
+
+    Attributes:
+        figures: by the name they have in a profile.
+        stimulus: what was simulated, in words.
+    """
+
+    core: CornerCore
+    figures: Figures
+    stimulus: str
+
+
+def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> CornerResult:
+    """Return delays and activity at one corner; every simulated transition is checked against the bound.
+
+    Raises:
+        CharacterizationError: a stage failed, or delays contradict each other.
+    """
+    name = core.corner.name
+    inputs = bench.inputs | {"core": digest_core(core.timed)}
+    delays = stage(bench, f"delays-{name}", inputs, {"version": 1}, partial(measure_delays, bench, core), progress)
+    bound_ps = np.array(delays["topological_ps"])
+    config = {"transitions": bench.config.transitions, "seed": bench.config.seed, "version": 1}
+    build = partial(measure_activity, bench, core, bound_ps, partial(progress, f"simulation {name}"))
+    activity = stage(bench, f"simulation-{name}", inputs, config, build, progress)
+    figures = {key: np.array(value) for key, value in (delays | activity).items() if key != "stimulus"}
+    return CornerResult(core, figures, activity["stimulus"])
+
+
+def stage(
+    bench: Bench, name: str, inputs: Mapping[str, str], config: Mapping[str, Any], build: Callable[[], dict[str, Any]],
+    progress: StageProgress,
+) -> dict[str, Any]:
+    """Return what one stage measured, from the cache when its inputs are the same; tell when it begins and ends."""
+    tick = partial(progress, name.replace("-", " ", 1))
+    provenance = Provenance(name, inputs, config, {"numpy": version("numpy")})
+    tick(0, 1)
+    text, hit = cached(bench.folder, provenance, ".json", lambda: json.dumps(build(), sort_keys=True) + "\n")
+    if hit or name.startswith("delays"):
+        tick(1, 1)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def measure_delays(bench: Bench, core: CornerCore) -> dict[str, Any]:
+    """Return the delays of static timing, by their names in a profile."""
+    timed, design = core.timed, bench.design
+    static = sta_ps(bench.joined, core.library, design, bench.weights)
+    return {"topological_ps": topological_ps(timed, design, bench.weights).tolist(), "sta_ps": static.tolist(),
+            "floor_ps": floor_ps(timed, design), "free_ps": free_ps(timed, design)}
+
+
+def measure_activity(
+    bench: Bench, core: CornerCore, bound_ps: np.ndarray, tick: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Return what simulation saw, by its names in a profile.
+
+    Raises:
+        SimulationError: a transition settles after the bound.
+    """
+    stimulus = StimulusConfig(bench.config.transitions, bench.config.seed, tuple(bench.weights.tolist()))
+    folder = bench.folder / core.corner.name
+    activity = simulate_weights(core.timed, bench.design, stimulus, folder, bench.config.workers, tick)
+    check_observed(activity.weights, activity.settle_ps, bound_ps)
+    return {"observed_ps": activity.observed_ps.tolist(), "energy_fj": activity.mean_fj.tolist(),
+            "energy_std_fj": activity.std_fj.tolist(), "register_energy_fj": activity.register_fj.tolist(),
+            "stimulus": activity.description}
+
+
+def digest_core(timed: TimedNetlist) -> str:
+    """Return the digest of an annotated netlist: every delay, energy and load that later stages read."""
+    return digest_of(as_plain(timed))
+
+
+def as_plain(value: Any) -> Any:
+    """Return dataclasses, arrays and their containers as what JSON holds."""
+    if is_dataclass(value):
+        return {item.name: as_plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(item) for key, item in value.items()}
+    return [as_plain(item) for item in value] if isinstance(value, tuple | list) else value
