@@ -81,7 +81,7 @@ def slew_ranges(graph: TimingGraph) -> SlewRanges:
         low[graph.index[launch.net]], high[graph.index[launch.net]] = launch.steep_ps, launch.slew_ps
     n_arcs = graph.arcs.net.size
     found = SlewRanges(low, high, np.zeros((n_arcs, 2)), np.zeros(n_arcs, dtype=np.int64))
-    spread(graph.arcs, low, high, found.delay_ps, found.outside)
+    spread(graph.arcs, graph.light_arcs, low, high, found.delay_ps, found.outside)
     return found
 
 

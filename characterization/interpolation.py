@@ -94,9 +94,12 @@ class Between:
                                "energies or another function at its two neighbours; characterize both in the same way.")
         limits = [pin.max_capacitance_ff for pin in (low, high) if pin.max_capacitance_ff is not None]
         fall, rise = (self.linear(*ends) for ends in zip(low.capacitance_ff, high.capacitance_ff, strict=True))
+        least = zip(low.least_capacitance_ff, high.least_capacitance_ff, strict=True)
+        least_fall, least_rise = (min(self.linear(*ends), cap) for ends, cap in zip(least, (fall, rise), strict=True))
         where = f"{cell.name}.{low.name}"
         return replace(
             low, capacitance_ff=(fall, rise), max_capacitance_ff=min(limits, default=None),
+            least_capacitance_ff=(least_fall, least_rise),
             arcs=tuple(self.arc(arc, other, where) for arc, other in zip(low.arcs, high.arcs, strict=True)),
             powers=tuple(self.power(power, other, where) for power, other in zip(low.powers, high.powers, strict=True)),
         )  # fmt: skip

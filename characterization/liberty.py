@@ -54,7 +54,11 @@ class Power:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pin:
-    """A signal pin. `function` may name state variables of the cell's flop; `capacitance_ff` is `(fall, rise)`."""
+    """A signal pin. `function` may name state variables of the cell's flop.
+
+    `capacitance_ff` is `(fall, rise)`, and `least_capacitance_ff` the low ends of Liberty's capacitance ranges, which
+    count for hold; the same where the library states none.
+    """
 
     name: str
     direction: str
@@ -64,6 +68,7 @@ class Pin:
     function: Function | None
     arcs: tuple[Arc, ...]
     powers: tuple[Power, ...]
+    least_capacitance_ff: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +258,15 @@ def read_pin(name: str, group: Group, reader: CellReader) -> Pin:
     mean = group.number("capacitance", reader.library.number(f"default_{direction}_pin_cap", 0.0))
     fall, rise = group.number("fall_capacitance", mean), group.number("rise_capacitance", mean)
     limit, scale = group.number("max_capacitance"), reader.units.farad_ff
+    capacitance_ff = (fall or 0.0) * scale, (rise or 0.0) * scale
+    lowest = [reader.tables.numbers(group, f"{edge}_capacitance_range")[:1] for edge in ("fall", "rise")]
+    low_fall, low_rise = (low[0] * scale if low else cap for low, cap in zip(lowest, capacitance_ff, strict=True))
     return Pin(
-        name, direction, ((fall or 0.0) * scale, (rise or 0.0) * scale), None if limit is None else limit * scale,
+        name, direction, capacitance_ff, None if limit is None else limit * scale,
         group.text("clock") == "true", reader.function(group, "function") if direction == "output" else None,
         tuple(arc for timing in group.of_kind("timing") for arc in read_arcs(timing, reader)),
         tuple(power for part in group.of_kind("internal_power") for power in read_powers(part, reader)),
+        (low_fall, low_rise),
     )
 
 

@@ -121,7 +121,7 @@ class TableReader:
         if found is None:
             return None
         scale = self.units.joule_fj if kind.endswith("power") else self.units.second_ps
-        values = np.array(self._numbers(found, "values")) * scale
+        values = np.array(self.numbers(found, "values")) * scale
         axes = [(name, self._axis(found, f"index_{i + 1}", name)) for i, name in enumerate(self._variables(found))]
         if values.size != np.prod([axis.size for _, axis in axes], dtype=int):
             raise LibertyError(f"{found.where}: {kind} has {values.size} values for axes of "
@@ -156,13 +156,13 @@ class TableReader:
         scale = self.units.farad_ff if variable.endswith("capacitance") else self.units.second_ps
         key = f"{scale} {text}"
         if key not in self._axes:
-            axis = np.array(self._numbers(holder, index)) * scale
+            axis = np.array(self.numbers(holder, index)) * scale
             if axis.size == 0 or (np.diff(axis) <= 0).any():
                 raise LibertyError(f"{holder.where}: {index} of {holder.kind} is not ascending: {text}.")
             self._axes[key] = axis
         return self._axes[key]
 
-    def _numbers(self, group: Group, name: str) -> list[float]:
+    def numbers(self, group: Group, name: str) -> list[float]:
         """Return the numbers of a list attribute, rows joined."""
         text = group.lists.get(name, "")
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,11 +28,13 @@ class Cases:
         does: SLEW and EDGE bits of each arc, uint8 `[arc, case]`.
         moves: whether a net may move `[net, case]`, by the graph's index.
         shape: what these bits belong to: the gates' kinds and timing groups.
+        dead_slews: whether slews of arcs that are out, and of nets that stand still, count all the same.
     """
 
     does: np.ndarray
     moves: np.ndarray
     shape: tuple[object, ...]
+    dead_slews: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +67,15 @@ def cases_of(graph: TimingGraph, fixed: Mapping[str, np.ndarray], n_cases: int, 
             does[graph.arcs.first[i] : graph.arcs.first[i + 1]] = gate_cases(gate, constants, logic)
     moves = np.array([constants.moves(net) for net in graph.index]).reshape(len(graph.index), n_cases)
     return Cases(does, moves, shape_of(graph))
+
+
+def keep_dead_slews(cases: Cases) -> Cases:
+    """Return cases in which constants stop arrivals but no slews, as OpenSTA had it from 2.2 until August 2026.
+
+    Those versions merge the slew of an arc that a constant has switched off into the pin it drives
+    (github.com/The-OpenROAD-Project/OpenSTA/pull/401); 2.0 does not, nor do the latest.
+    """
+    return replace(cases, does=cases.does | SLEW, dead_slews=True)
 
 
 def shape_of(graph: TimingGraph) -> tuple[object, ...]:
@@ -117,19 +128,20 @@ def condition(arcs: ArcSet, gate: GraphGate, constants: Constants) -> np.ndarray
 def settle(graph: TimingGraph, cases: Cases, early: bool = False) -> Settled:
     """Return the latest arrivals and flattest slews in each case, or (`early`) the earliest and steepest.
 
-    Ports arrive at 0 with slew 0.
+    Ports have slew 0; they arrive at 0, but early never: when they change after an edge is not known.
     """
     shape = (len(graph.index) + 1, 2, cases.does.shape[1])
     arrival, slew = (np.full(shape, np.inf if early else NEVER) for _ in range(2))
     for net in graph.port_inputs:
-        arrival[graph.index[net]] = slew[graph.index[net]] = 0.0
+        slew[graph.index[net]] = 0.0
+        arrival[graph.index[net]] = np.inf if early else 0.0
     for launch in graph.launches:
         times = (launch.early_ps, launch.steep_ps) if early else (launch.delay_ps, launch.slew_ps)
         arrival[graph.index[launch.net]], slew[graph.index[launch.net]] = (time[:, None] for time in times)
     still = ~cases.moves[:, None, :]
-    for values in (arrival, slew):
+    for values in (arrival,) if cases.dead_slews else (arrival, slew):
         np.copyto(values[:-1], np.inf if early else NEVER, where=still)
-    settle_cases(graph.arcs, cases.does, arrival, slew, early)
+    settle_cases(graph.light_arcs if early else graph.arcs, cases.does, arrival, slew, early)
     return Settled(graph.index, arrival, slew)
 
 

@@ -17,7 +17,15 @@ from characterization.constants import Constants
 from characterization.design import MacDesign
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
-from characterization.static_timing import cases_of, settle, setup_needs_ps, shape_of
+from characterization.static_timing import (
+    Logic,
+    cases_of,
+    hold_slacks_ps,
+    keep_dead_slews,
+    settle,
+    setup_needs_ps,
+    shape_of,
+)
 from characterization.timed import TimedNetlist
 from characterization.timing_arrivals import arrivals, worst_ps
 from characterization.timing_cases import fixed_nets, floor_sinks, held_nets, weight_sinks
@@ -25,7 +33,7 @@ from characterization.timing_graph import build_graph
 from characterization.timing_path import PathStep, critical_path
 
 __all__ = ["PathStep", "annotate", "arrivals", "critical_path", "fixed_nets", "floor_ps", "floor_sinks", "free_ps",
-           "sta_ps", "sta_sweep_ps", "topological_ps", "weight_sinks", "worst_ps"]
+           "sta_endpoints_ps", "sta_hold_ps", "sta_ps", "sta_sweep_ps", "topological_ps", "weight_sinks", "worst_ps"]
 
 
 def topological_ps(timed: TimedNetlist, design: MacDesign, weights: np.ndarray) -> np.ndarray:
@@ -77,6 +85,34 @@ def sta_ps(
     """
     result: np.ndarray = sta_sweep_ps(netlist, [library], design, weights, scope)[0]
     return result
+
+
+def sta_endpoints_ps(
+    netlist: Netlist, library: CellLibrary, design: MacDesign, weights: np.ndarray, logic: Logic = "text",
+    dead_slews: bool = False,
+) -> dict[str, np.ndarray]:
+    """Return the latest arrival plus setup at every endpoint, as `sta_ps` does, by origin `[weight]`; -inf for never.
+
+    Args:
+        netlist: mapped and abutted.
+        library: the corner's cells.
+        design: names the weight registers and what is held.
+        weights: values of all lanes.
+        logic: "truth" spreads constants by truth tables, which know more than OpenSTA's way along a function's text.
+        dead_slews: merge the slews of arcs that constants have switched off, as some versions of OpenSTA do.
+    """
+    graph = build_graph(netlist, library, design.clock)
+    cases = cases_of(graph, fixed_nets(graph, design, weights), len(weights), logic)
+    settled = settle(graph, keep_dead_slews(cases) if dead_slews else cases)
+    return dict(zip([sink.origin for sink in graph.sinks], setup_needs_ps(graph, settled), strict=True))
+
+
+def sta_hold_ps(netlist: Netlist, library: CellLibrary, clock: str) -> dict[str, float]:
+    """Return the hold slack of every data pin that a register reaches, as OpenSTA has it; nothing is held."""
+    graph = build_graph(netlist, library, clock)
+    slacks = hold_slacks_ps(graph, settle(graph, cases_of(graph, {}, 1), early=True))
+    ends = [sink.origin for sink in graph.sinks]
+    return {end: float(slack[0]) for end, slack in zip(ends, slacks, strict=False) if slack[0] < np.inf}
 
 
 def sta_sweep_ps(

@@ -167,36 +167,40 @@ def check_arcs(kind: LibraryCell, pin: Pin, sets: tuple[ArcSet, ...]) -> None:
 
 
 def launches_of(
-    netlist: Netlist, cell: Cell, kind: LibraryCell, load_ff: Mapping[str, tuple[float, float]]
+    netlist: Netlist, cell: Cell, kind: LibraryCell, load_ff: Mapping[str, tuple[float, float]],
+    light_ff: Mapping[str, tuple[float, float]],
 ) -> list[Launch]:
-    """Return the connected outputs of a flop.
+    """Return the connected outputs of a flop; `light_ff` are the loads for the earliest times.
 
     Raises:
         LibertyError: an output has no clock-to-output arc.
     """
-    assert kind.flop is not None
     found = []
     for name in netlist.outputs_of(cell):
         pin, net = kind.pin(name), cell.pins[name]
-        arcs = [arc for arc in pin.arcs if arc.kind == "rising_edge" and arc.related_pin == kind.clock_pin]
-        latest, earliest, outside = np.full((2, 2), -np.inf), np.full((2, 2), np.inf), 0
-        for arc in arcs:
-            for edge in (FALL, RISE):
-                delay, slew = arc.delay[edge], arc.slew[edge]
-                if delay is None or slew is None:
-                    raise LibertyError(f"{kind.where}: cell {kind.name} has no {kind.clock_pin} -> {name} table for "
-                                       "both edges.")
-                curves = curve_at(delay, load_ff[net][edge]), curve_at(slew, load_ff[net][edge])
-                values = [float(curve.at(np.array(CLOCK_SLEW_PS))) for curve in curves]
-                values[1] = max(values[1], 0.0)
-                latest[:, edge] = np.maximum(latest[:, edge], values)
-                earliest[:, edge] = np.minimum(earliest[:, edge], values)
-                outside += sum(curve.outside(CLOCK_SLEW_PS) for curve in curves)
-        if not arcs:
-            raise LibertyError(f"{kind.where}: cell {kind.name} has no timing arc {kind.clock_pin} -> {name}.")
-        found.append(Launch(net, cell.name, cell.kind, name, is_inverted(kind, pin), latest[0], latest[1], earliest[0],
-                            earliest[1], outside))
+        late, flat, outside = launch_times(kind, pin, load_ff[net])
+        early, steep, _ = launch_times(kind, pin, light_ff[net])
+        found.append(Launch(net, cell.name, cell.kind, name, is_inverted(kind, pin), late.max(axis=0), flat.max(axis=0),
+                            early.min(axis=0), steep.min(axis=0), outside))
     return found
+
+
+def launch_times(kind: LibraryCell, pin: Pin, load_ff: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return delays and slews `[arc, output edge]` of a flop's output, and the look-ups outside the tables."""
+    arcs = [arc for arc in pin.arcs if arc.kind == "rising_edge" and arc.related_pin == kind.clock_pin]
+    if not arcs:
+        raise LibertyError(f"{kind.where}: cell {kind.name} has no timing arc {kind.clock_pin} -> {pin.name}.")
+    times, outside = np.zeros((2, len(arcs), 2)), 0
+    for i, arc in enumerate(arcs):
+        for edge in (FALL, RISE):
+            for what, table in enumerate((arc.delay[edge], arc.slew[edge])):
+                if table is None:
+                    raise LibertyError(f"{kind.where}: cell {kind.name} has no {kind.clock_pin} -> {pin.name} table "
+                                       "for both edges.")
+                curve = curve_at(table, load_ff[edge])
+                times[what, i, edge] = curve.at(np.array(CLOCK_SLEW_PS))
+                outside += curve.outside(CLOCK_SLEW_PS)
+    return times[0], np.maximum(times[1], 0.0), outside
 
 
 def is_inverted(kind: LibraryCell, pin: Pin) -> bool:

@@ -165,11 +165,14 @@ def settle_cases(arcs: ArcArrays, does: np.ndarray, arrival: np.ndarray, slew: n
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def spread(arcs: ArcArrays, low: np.ndarray, high: np.ndarray, delay: np.ndarray, outside: np.ndarray) -> None:
+def spread(
+    arcs: ArcArrays, light: ArcArrays, low: np.ndarray, high: np.ndarray, delay: np.ndarray, outside: np.ndarray
+) -> None:
     """Fill in the range of slews of all gates' nets and of all arcs' delays, for any slew that an input may have.
 
     Args:
         arcs: the arcs.
+        light: the same at the least loads, for what is least.
         low: steepest slews `[net, edge]`; filled for launches and ports, +inf elsewhere; the last net is constant.
         high: flattest slews; -inf elsewhere.
         delay: `[arc, 2]`, least and greatest; to be filled.
@@ -181,11 +184,12 @@ def spread(arcs: ArcArrays, low: np.ndarray, high: np.ndarray, delay: np.ndarray
             source, before, out = arcs.net[arc], arcs.edge_in[arc], arcs.edge_out[arc]
             moves = low[source, before] <= high[source, before]
             low_ps, high_ps = (low[source, before], high[source, before]) if moves else (0.0, 0.0)
-            delay[arc, 0], delay[arc, 1] = curve_range(arcs.delay, arc, low_ps, high_ps)
+            delay[arc, 0] = curve_range(light.delay, arc, low_ps, high_ps)[0]
+            delay[arc, 1] = curve_range(arcs.delay, arc, low_ps, high_ps)[1]
             for curves in (arcs.delay, arcs.slew):
                 inside = curves.range_ps[arc, 0] <= high_ps <= curves.range_ps[arc, 1]
                 outside[arc] += curves.load_outside[arc] or not inside
             if moves:
-                least, greatest = curve_range(arcs.slew, arc, low_ps, high_ps)
+                least = curve_range(light.slew, arc, low_ps, high_ps)[0]
                 low[target, out] = min(low[target, out], max(least, 0.0))
-                high[target, out] = max(high[target, out], greatest, 0.0)
+                high[target, out] = max(high[target, out], curve_range(arcs.slew, arc, low_ps, high_ps)[1], 0.0)

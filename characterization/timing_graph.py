@@ -26,10 +26,11 @@ class TimingGraph:
 
     Attributes:
         gates: in topological order.
-        load_ff: `(fall, rise)` by net, wires included where a wire-load model was asked for.
+        load_ff: `(fall, rise)` by net. light_ff: the least it may be, where the library states ranges; for hold.
         port_inputs: input ports without the clock.
         cells: the library's cells by kind.
-        index: a number for each net that may move. arcs: the gates' arcs as arrays over those numbers.
+        index: a number for each net that may move.
+        arcs: the gates' arcs as arrays over those numbers. light_arcs: the same at the least loads.
     """
 
     netlist: Netlist
@@ -37,10 +38,12 @@ class TimingGraph:
     launches: tuple[Launch, ...]
     checks: tuple[Check, ...]
     load_ff: Mapping[str, tuple[float, float]]
+    light_ff: Mapping[str, tuple[float, float]]
     port_inputs: tuple[str, ...]
     cells: Mapping[str, LibraryCell]
     index: Mapping[str, int]
     arcs: ArcArrays
+    light_arcs: ArcArrays
 
     @property
     def top(self) -> str:
@@ -99,19 +102,21 @@ def build_graph(
     cells = {kind: library.cell(kind, f"netlist {netlist.top}") for kind in sorted({c.kind for c in netlist.cells})}
     clock_net = netlist.port(clock).nets[0]
     check_drivers(netlist)
-    load_ff = loads_of(netlist, cells)
+    load_ff, light_ff = loads_of(netlist, cells, least=False), loads_of(netlist, cells, least=True)
     flops = [cell for cell in sorted_cells(netlist.cells) if cells[cell.kind].flop]
     for flop in flops:
         check_flop(netlist, flop, cells[flop.kind], clock_net)
     order = ordered(netlist, cells, clock_net) if like is None else same_order(netlist, like)
     arc_sets: dict[tuple[str, str], tuple[ArcSet, ...]] = {}
     gates = tuple(gate for cell in order for gate in gates_of(netlist, cell, cells[cell.kind], arc_sets))
-    launches = tuple(launch for flop in flops for launch in launches_of(netlist, flop, cells[flop.kind], load_ff))
+    launches = tuple(launch for flop in flops
+                     for launch in launches_of(netlist, flop, cells[flop.kind], load_ff, light_ff))
     checks = tuple(check for flop in flops for check in checks_of(flop, cells[flop.kind]))
     ports = tuple(net for net in netlist.inputs if net != clock_net)
     index = net_index([*(launch.net for launch in launches), *ports, *(gate.net for gate in gates)])
     arcs = compile_arcs(gates, load_ff, index)
-    return TimingGraph(netlist, gates, launches, checks, load_ff, ports, cells, index, arcs)
+    light = arcs if light_ff == load_ff else compile_arcs(gates, light_ff, index)
+    return TimingGraph(netlist, gates, launches, checks, load_ff, light_ff, ports, cells, index, arcs, light)
 
 
 def check_drivers(netlist: Netlist) -> None:
@@ -146,12 +151,13 @@ def same_order(netlist: Netlist, like: TimingGraph) -> list[Cell]:
     return [by_name[name] for name in dict.fromkeys(gate.cell for gate in like.gates)]
 
 
-def loads_of(netlist: Netlist, cells: Mapping[str, LibraryCell]) -> dict[str, tuple[float, float]]:
+def loads_of(netlist: Netlist, cells: Mapping[str, LibraryCell], least: bool) -> dict[str, tuple[float, float]]:
     """Return the capacitance of every net by edge, fF: the pins it drives; wires and output ports weigh nothing."""
     found = {}
     for net in {*netlist.driver, *netlist.inputs}:
-        pins = [cells[cell.kind].pin(pin).capacitance_ff for cell, pin in netlist.loads.get(net, ())]
-        found[net] = (sum(fall for fall, _ in pins), sum(rise for _, rise in pins))
+        pins = [cells[cell.kind].pin(pin) for cell, pin in netlist.loads.get(net, ())]
+        loads = [pin.least_capacitance_ff if least else pin.capacitance_ff for pin in pins]
+        found[net] = (sum(fall for fall, _ in loads), sum(rise for _, rise in loads))
     return found
 
 
