@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from characterization.benches.activity import Progress, simulate_core
+from characterization.benches.activity import watched_sinks
 from characterization.benches.core import net_order
-from characterization.benches.stimulus import Stimulus, StimulusConfig, make_stimulus
+from characterization.benches.expectation import check_reference
+from characterization.benches.registers import Registers
+from characterization.benches.stimulus import StimulusConfig, make_stimulus
 from characterization.design import MacDesign
+from characterization.flat import EdgeCosts, net_costs
+from characterization.reference import load_reference
+from characterization.simulation import Progress, simulate
 from characterization.timed import FALL, RISE, TimedNetlist
 
-# Energies are summed in the simulator as integers: a millionth of a femtojoule, so that rounding an edge costs
+# Energies are summed in the engine as integers: a millionth of a femtojoule, so that rounding an edge costs
 # less than a part in 10^6 and an operation of a microjoule still fits into 64 bits.
 UNITS_PER_FJ = 1_000_000
 
@@ -83,50 +88,50 @@ def simulate_weights(
     timed: TimedNetlist, design: MacDesign, config: StimulusConfig, work: Path, workers: int = 2,
     progress: Progress | None = None,
 ) -> CoreActivity:
-    """Return settle times and energies of every weight of `config`, from timed simulation on Icarus.
+    """Return settle times and energies of every weight of `config`, from timed simulation.
 
     Args:
         timed: the core, abutted to itself where the design pairs inputs with outputs.
         design: what its registers mean.
         config: transitions, seed and weights.
-        work: folder for the bench, its logs, and finished weights; a killed run takes up what is there.
-        workers: simulator processes; the result does not depend on it.
+        work: folder for finished weights; a killed run takes up what is there.
+        workers: threads; the result does not depend on it.
         progress: called with (weights done, weights).
 
     Raises:
-        SimulationError: the core disagrees with its reference, or the simulator failed.
-        ToolMissingError: Icarus is not installed.
+        SimulationError: the core disagrees with its reference, or the library lacks an arc.
     """
     stimulus = make_stimulus(timed, design, config)
-    cost = np.round(edge_energy_fj(timed) * UNITS_PER_FJ).astype(np.int64)
-    trace = simulate_core(timed, design, stimulus, cost, work, workers, progress)
+    registers, reference = Registers(timed, design), load_reference(design)
+    trace = simulate(
+        timed, stimulus, watched_sinks(timed, design), edge_costs(timed),
+        partial(check_reference, registers, reference), work, workers, progress,
+    )
+    register_energy_fj = trace.launch_cost / UNITS_PER_FJ + timed.clock_energy_fj
     return CoreActivity(
         weights=trace.weights, settle_ps=trace.settle_ps,
-        energy_fj=trace.cost / UNITS_PER_FJ + timed.clock_energy_fj,
-        register_energy_fj=register_energy_fj(timed, stimulus), nets=trace.nets, edges=trace.edges,
-        description=stimulus.text,
+        energy_fj=trace.cost / UNITS_PER_FJ + register_energy_fj,
+        register_energy_fj=register_energy_fj, nets=trace.nets, edges=trace.edges, description=stimulus.text,
     )
 
 
-def edge_energy_fj(timed: TimedNetlist) -> np.ndarray:
-    """Return the energy of one edge of every net, `[net, edge]`, nets in the order of the bench's counters.
+def edge_costs(timed: TimedNetlist) -> EdgeCosts:
+    """Return the energies of edges in the engine's unit, inside flops and outside of them apart."""
+    outside = net_energy_fj(timed)
+    outside[len(timed.sources) :] += [gate.energy_fj for gate in timed.gates]
+    launch = np.zeros((len(timed.sources), 2, 2))
+    for place, source in enumerate(timed.sources):
+        launch[place, 1, 0], launch[place, 0, 1] = source.energy_fj[FALL], source.energy_fj[RISE]
+    costs = net_costs(timed, np.round(outside * UNITS_PER_FJ).astype(np.int64))
+    return replace(costs, launch=np.round(launch * UNITS_PER_FJ).astype(np.int64))
 
-    Half C V^2, the internal energy of what drives the net, and that of the input pins it drives.
+
+def net_energy_fj(timed: TimedNetlist) -> np.ndarray:
+    """Return what an edge of every net costs beside what drives it, `[net, edge]` in the order of `net_order`.
+
+    Half C V^2, and the internal energy of the input pins on the net.
     """
-    driver = {source.net: source.energy_fj for source in timed.sources}
-    driver |= {gate.net: gate.energy_fj for gate in timed.gates}
-    charge = np.array([0.5 * timed.load_ff.get(net, 0.0) * timed.voltage_v**2 for net in net_order(timed)])
-    inside = np.stack([driver[net] + timed.input_energy_fj.get(net, np.zeros(2)) for net in net_order(timed)])
+    nets = net_order(timed)
+    charge = np.array([0.5 * timed.load_ff.get(net, 0.0) * timed.voltage_v**2 for net in nets])
+    inside = np.stack([timed.input_energy_fj.get(net, np.zeros(2)) for net in nets])
     return np.asarray(charge[:, None] + inside)
-
-
-def register_energy_fj(timed: TimedNetlist, stimulus: Stimulus) -> np.ndarray:
-    """Return the energy inside flops and clock pins of every counted transition, `[weight, transition]`.
-
-    A source moves at most once a cycle, so the states alone tell its edges.
-    """
-    internal = np.stack([source.energy_fj for source in timed.sources])
-    before, after = stimulus.states[:, :-1].astype(np.int8), stimulus.states[:, 1:].astype(np.int8)
-    moved = (after - before)[:, stimulus.cost_steps[1:]]
-    energy = (moved > 0) @ internal[:, RISE] + (moved < 0) @ internal[:, FALL] + timed.clock_energy_fj
-    return np.asarray(energy)

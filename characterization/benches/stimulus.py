@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,21 +30,27 @@ class StimulusConfig:
 
 @dataclass(frozen=True, eq=False)
 class Stimulus:
-    """States to step through.
+    """States to step through, a block for each weight.
 
     Attributes:
         weights: the weight value of each block.
-        states: uint8 [weight, step, source], in the order of the core's sources; step 0 is where a block starts.
+        block: makes the states of one block, by its position: uint8 [step, source], in the order of the core's
+            sources; step 0 is where the block starts. Exhaustive blocks are large, so they are made when needed.
         settle_steps, cost_steps: bool [step]: whether the transition into a step counts as a settle time, and as a
-            cost; as many of each, and never step 0.
+            cost; never step 0.
         text: the distribution, in words, for whoever reads the profile.
     """
 
     weights: tuple[int, ...]
-    states: np.ndarray
+    block: Callable[[int], np.ndarray]
     settle_steps: np.ndarray
     cost_steps: np.ndarray
     text: str
+
+    @property
+    def states(self) -> np.ndarray:
+        """The states of all blocks, uint8 [weight, step, source]."""
+        return np.stack([self.block(index) for index in range(len(self.weights))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +76,15 @@ def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig
         raise SimulationError(
             f"{design.name}: {config.transitions} transitions of {len(config.weights)} weights; both must be positive."
         )
-    registers = Registers(timed, design)
-    blocks = [block_states(registers, weight, config) for weight in config.weights]
-    step, moved = np.arange(len(blocks[0])), config.transitions
+    registers, moved = Registers(timed, design), config.transitions
+    for lane in design.lanes:
+        for bus in (lane.weight, lane.activation):
+            registers.required_bus(bus)
+    step = np.arange(moved + 1 if design.weight_mode == "stationary" else 3 * moved + 1)
     held = (step > 0) & (step <= moved)
     cost = held if design.weight_mode == "stationary" else (step > moved) & ((step - moved) % 2 == 0)
-    return Stimulus(config.weights, np.stack(blocks), held, cost, describe(design, config))
+    block = partial(block_states, registers, config)
+    return Stimulus(config.weights, block, held, cost, describe(design, config))
 
 
 def describe(design: MacDesign, config: StimulusConfig) -> str:
@@ -95,9 +106,9 @@ def describe(design: MacDesign, config: StimulusConfig) -> str:
     )
 
 
-def block_states(registers: Registers, weight: int, config: StimulusConfig) -> np.ndarray:
+def block_states(registers: Registers, config: StimulusConfig, index: int) -> np.ndarray:
     """Return the states of one weight's block, uint8 [step, source]."""
-    design, timed = registers.design, registers.timed
+    design, timed, weight = registers.design, registers.timed, config.weights[index]
     # One seed for all weights: what operands are drawn moves all weights' energies alike and leaves their ratios.
     rng = np.random.default_rng(config.seed)
     if design.weight_mode == "stationary":

@@ -88,7 +88,8 @@ def random_states(seed: int, blocks: int, steps: int, sources: int) -> np.ndarra
 def stimulus_of(states: np.ndarray, cost_steps: np.ndarray | None = None) -> Stimulus:
     """Return states as a stimulus in which every step but the first counts."""
     counted = np.arange(states.shape[1]) > 0
-    return Stimulus(tuple(range(len(states))), states, counted, counted if cost_steps is None else cost_steps, "made")
+    cost_steps = counted if cost_steps is None else cost_steps
+    return Stimulus(tuple(range(len(states))), lambda index: states[index], counted, cost_steps, "made")
 
 
 def expected_of(timed: TimedNetlist, states: np.ndarray) -> np.ndarray:
