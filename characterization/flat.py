@@ -13,7 +13,7 @@ from characterization.benches.settled import truth_array
 from characterization.errors import SimulationError
 from characterization.netlist import CONST0, CONST1
 from characterization.timed import FALL, RISE, TimedNetlist
-from characterization.waveform import MAX_PINS, MISSING, MORE, TWO, UNWATCHED, FlatCore
+from characterization.waveform import MAX_PINS, MISSING, MORE, TWO, UNWATCHED, FlatCore, Working
 
 # A gate and one of its pins share a word of 32 bits.
 MAX_GATES = 1 << 16
@@ -95,6 +95,17 @@ def flatten(timed: TimedNetlist, watched: Iterable[int], costs: EdgeCosts) -> Fl
         pins_of=np.array([class_of(mask) for mask in masks], np.uint8),
         low_of=np.array([max(0, (mask & -mask).bit_length() - 1) for mask in masks], np.uint8),
         high_of=np.array([max(0, mask.bit_length() - 1) for mask in masks], np.uint8),
+    )
+
+
+def working_of(core: FlatCore, capacity: int) -> Working:
+    """Return the arrays of a chain, with room for `capacity` edges in one transition."""
+    n_gates, n_nets = len(core.gates), len(core.setup)
+    return Working(
+        np.zeros(n_nets, np.uint8), np.zeros(n_gates, np.uint16), np.zeros((n_nets, 2), np.uint32),
+        np.zeros(n_gates, np.uint16), np.zeros(n_gates // 64 + 1, np.uint64), np.zeros(capacity, np.int64),
+        np.zeros(n_nets, np.int64), np.zeros(16, np.uint8), np.zeros(16, np.uint32), np.zeros(16, np.uint32),
+        np.zeros(16, np.int64),
     )
 
 

@@ -18,10 +18,10 @@ from characterization.artifact import atomic_path
 from characterization.benches.core import net_order
 from characterization.benches.stimulus import Stimulus
 from characterization.errors import SimulationError
-from characterization.flat import EdgeCosts, flatten, no_costs, sink_places
+from characterization.flat import EdgeCosts, flatten, no_costs, sink_places, working_of
 from characterization.timed import TimedNetlist
 from characterization.units import FS_PER_PS
-from characterization.waveform import FULL, FlatCore, Working, run_chain, working_of
+from characterization.waveform import FULL, FlatCore, Working, run_chain
 
 # Raised when a result of the same core and states would be another: saved blocks of older versions are not read.
 VERSION = 1

@@ -7,7 +7,8 @@ dropped. Deciding what moved is most of the work, so a net that moved marks its 
 moved once, one pin, and two pins have code of their own.
 
 Index arrays are unsigned, which spares each look-up the test for a negative index. Reference counting is off, as no
-array is made here: with it, handing the two bundles of arrays on costs more than all else.
+array is made here: with it, handing the two bundles of arrays on costs more than all else. All of the engine stands in
+this file, since its compiled form is cached by this file's date alone.
 """
 
 from __future__ import annotations
@@ -92,17 +93,6 @@ class Working(NamedTuple):
     head: np.ndarray
     end: np.ndarray
     time: np.ndarray
-
-
-def working_of(core: FlatCore, capacity: int) -> Working:
-    """Return the arrays of a chain, with room for `capacity` edges in one transition."""
-    n_gates, n_nets = len(core.gates), len(core.setup)
-    return Working(
-        np.zeros(n_nets, np.uint8), np.zeros(n_gates, np.uint16), np.zeros((n_nets, 2), np.uint32),
-        np.zeros(n_gates, np.uint16), np.zeros(n_gates // 64 + 1, np.uint64), np.zeros(capacity, np.int64),
-        np.zeros(n_nets, np.int64), np.zeros(16, np.uint8), np.zeros(16, np.uint32), np.zeros(16, np.uint32),
-        np.zeros(16, np.int64),
-    )
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
