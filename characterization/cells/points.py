@@ -26,8 +26,8 @@ class MeasureConfig:
         steps: longest time step, as a share of the windows: 1 / steps.
     """
 
-    slews_ps: tuple[float, ...] = (10.0, 36.0, 120.0, 400.0, 1500.0)
-    n_loads: int = 5
+    slews_ps: tuple[float, ...] = (10.0, 23.0, 53.0, 122.0, 282.0, 650.0, 1500.0)
+    n_loads: int = 4
     least_load_ff: float = 0.5
     load_per_um_ff: float = 400.0
     settled: float = 0.005
