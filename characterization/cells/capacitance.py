@@ -125,9 +125,9 @@ def add_fringe(
 ) -> Beam:
     """Add the fringe that lands within the grid cells `here`, and return the edges one step further."""
     left = {}
-    for name, share_left, seen in (("below", beam.below, (*BELOW[beam.layer], "well")),
-                                   ("above", beam.above, ABOVE[beam.layer])):
-        open_, share_left = np.ones(len(share_left), bool), share_left.copy()
+    for name, before, seen in (("below", beam.below, (*BELOW[beam.layer], "well")),
+                               ("above", beam.above, ABOVE[beam.layer])):
+        open_, share_left = np.ones(len(before), bool), before.copy()
         for other in seen:
             target = well[here] if other == "well" else nets.of[other][here]
             hit = open_ & (target != NO_NET)

@@ -1,7 +1,7 @@
 """compare_cells(): how far a library's figures are from another's, on the other's own grid inside our range.
 
-A library that states one arc for all side states is compared with the slowest of ours (the foundry's `worst_edges`), its
-energy with the state of ours that comes closest, since it does not say which it took.
+A library that states one arc for all side states is compared with the slowest of ours (the foundry's `worst_edges`),
+its energy with the state of ours that comes closest, since it does not say which it took.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def worst(ours: LibraryCell, output: str, theirs: Arc, edge: int, what: str) -> 
     found = []
     for arc in ours.pins[output].arcs:
         table = (arc.delay if what == "delay" else arc.slew)[edge]
-        if table is not None and arc.related_pin == theirs.related_pin and "non_unate" in (arc.sense, theirs.sense):
-            found.append(on_grid(table, reference))
-        elif table is not None and (arc.related_pin, arc.sense) == (theirs.related_pin, theirs.sense):
+        alike = arc.sense == theirs.sense or "non_unate" in (arc.sense, theirs.sense)
+        if table is not None and arc.related_pin == theirs.related_pin and alike:
             found.append(on_grid(table, reference))
     mine = np.max(found, axis=0) if found else np.full(reference.values.shape, np.nan)
     return np.array([mine.ravel(), reference.values.ravel()])
