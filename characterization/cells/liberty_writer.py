@@ -1,6 +1,7 @@
 """write_liberty(): measured cells as Liberty text, equal to the byte for equal cells.
 
-Units are ours (ps, fF, fJ, nW), so numbers are written as they were measured, to six significant digits.
+Units are ours (ps, fF, fJ, nW), so numbers are written as they were measured, to five significant digits: the simulator
+is accurate to about 0.1 %.
 """
 
 from __future__ import annotations
@@ -81,12 +82,12 @@ def write_liberty(
 
 
 def number(value: float) -> str:
-    """Return a number to six significant digits.
+    """Return a number to five significant digits.
 
     >>> number(1234.56789), number(-0.0), number(2.50)
-    ('1234.57', '0', '2.5')
+    ('1234.6', '0', '2.5')
     """
-    return f"{value + 0.0:.6g}"
+    return f"{value + 0.0:.5g}"
 
 
 def block(head: str, body: Iterable[str]) -> list[str]:
