@@ -1,7 +1,7 @@
 """The sky130 library characterized here, on trial: `python benchmarks/cells.py [--pdk FILE.toml] [part ...]`.
 
-Parts: `paths` (MAC designs timed with both libraries), `chord` (interpolation at held-out voltages), `alpha` (the
-alpha-power fit), `times`. Without any, all of them.
+Parts: `paths` (MAC designs timed with both libraries), `voltages` (delays and energy of each MAC over voltage; long),
+`chord` (interpolation at held-out voltages), `alpha` (the alpha-power fit), `times`. Without any, all of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import cells_voltage
 
 from characterization.pdk import read_pdk
 
-PARTS = {"paths": cells_designs.paths, "chord": cells_voltage.chord, "alpha": cells_voltage.alpha,
-         "times": cells_voltage.times}  # fmt: skip
+PARTS = {"paths": cells_designs.paths, "voltages": cells_designs.voltages, "chord": cells_voltage.chord,
+         "alpha": cells_voltage.alpha, "times": cells_voltage.times}  # fmt: skip
 
 
 def main() -> None:

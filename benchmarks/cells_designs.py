@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from characterization.corner_library import read_corner
 from characterization.design import MacDesign, read_design
 from characterization.errors import PdkError
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, read_pdk
-from characterization.pipeline import slowest
+from characterization.pipeline import CharacterizeConfig, profile_mac, slowest
 from characterization.synthesis import synthesize
 from characterization.timing import annotate, critical_path
 
 RTL = Path(__file__).parents[1] / "rtl"
 WORK = Path("build/bench-cells")
 TARGET = 0.06
+TRANSITIONS = 300
 
 
 def designs() -> Iterator[MacDesign]:
@@ -56,3 +59,17 @@ def paths(pdk: Pdk) -> None:
             worst = max(worst, abs(ours / theirs - 1))
             print(f"{design.name:<20} {corner.name:<14} {ours:>8.0f} {theirs:>8.0f} {ours / theirs:>7.3f}")
     print(f"worst deviation {worst:.1%}: {'within' if worst <= TARGET else 'BEYOND'} the target of {TARGET:.0%}")
+
+
+def voltages(pdk: Pdk) -> None:
+    """Measure every MAC design at the typical voltages: worst and codebook delays, energy per operation."""
+    corners = sorted((corner for corner in pdk.corners if corner.process == "tt"), key=lambda corner: corner.voltage_v)
+    print("Every MAC design at the typical corners: register to register, the bound over all stimuli; energy is the mean")
+    print(f"over all weight values, {TRANSITIONS} transitions for each; the 9 and 16 fastest values are ranked anew.")
+    print(f"{'design':<20} {'V':>6} {'worst ps':>9} {'16 fastest':>11} {'9 fastest':>10} {'floor':>7} {'fJ/op':>7}")
+    for design in designs():
+        profile = profile_mac(design.folder, pdk, corners, CharacterizeConfig(TRANSITIONS), WORK, lambda *_: None)
+        for index, volt in enumerate(profile.voltage_v):
+            ranked = np.sort(profile.bound_row(index, "stationary"))
+            print(f"{design.name:<20} {volt:>6g} {ranked[-1]:>9.0f} {ranked[15]:>11.0f} {ranked[8]:>10.0f} "
+                  f"{profile.floor_ps[index]:>7.0f} {profile.energy_fj[index].mean():>7.0f}")
