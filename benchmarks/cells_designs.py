@@ -64,7 +64,7 @@ def paths(pdk: Pdk) -> None:
 def voltages(pdk: Pdk) -> None:
     """Measure every MAC design at the typical voltages: worst and codebook delays, energy per operation."""
     corners = sorted((corner for corner in pdk.corners if corner.process == "tt"), key=lambda corner: corner.voltage_v)
-    print("Every MAC design at the typical corners: register to register, the bound over all stimuli; energy is the mean")
+    print("Each MAC design at the typical corners, register to register: the bound over all stimuli; energy is a mean")
     print(f"over all weight values, {TRANSITIONS} transitions for each; the 9 and 16 fastest values are ranked anew.")
     print(f"{'design':<20} {'V':>6} {'worst ps':>9} {'16 fastest':>11} {'9 fastest':>10} {'floor':>7} {'fJ/op':>7}")
     for design in designs():
