@@ -16,7 +16,7 @@ from characterization.cells.switch_level import condition as expression
 from characterization.cells.switch_level import directions, functions, patterns, strength
 from characterization.cells.tables import CellTables, Condition, HiddenEnergy, Leakage, MeasuredArc, MeasuredPin
 from characterization.cells.toggles import Toggle, find_toggles
-from characterization.cells.waveform import charge_fc, crossing_ps, slew_ps, window
+from characterization.cells.waveform import charge_fc, charge_until, crossing_ps, slew_ps, window
 from characterization.cells.wheel import Wheel
 from characterization.constants import FALL, RISE
 from characterization.errors import CellsError
@@ -185,13 +185,6 @@ def read_edge(bench: Bench, point: Point, waves: Waves, edge: int, span_ps: tupl
     into = waves.current_ua[pin][part]
     return Edge(delays, slews, charge_fc(time_ps, waves.current_ua["VPWR"][part]) * supply_v,
                 (1 if edge == RISE else -1) * charge_until(time_ps, into, half_ps))
-
-
-def charge_until(time_ps: np.ndarray, current_ua: np.ndarray, until_ps: float) -> float:
-    """Return the charge in fC that flows before a time."""
-    k = int(np.searchsorted(time_ps, until_ps))
-    last = np.interp(until_ps, time_ps, current_ua)
-    return charge_fc(np.r_[time_ps[:k], until_ps], np.r_[current_ua[:k], last])
 
 
 Table = Mapping[int, list[list[Edges]]]

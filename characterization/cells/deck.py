@@ -6,8 +6,9 @@ All stimuli of a cell share one circuit; between them only sources and loads are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from characterization.cells.extraction import Extracted
 from characterization.cells.tables import Condition
@@ -22,6 +23,9 @@ TRANSIENT_OPTIONS = "reltol=1e-3 trtol=1 chgtol=1e-16 noinit"
 # Off-currents are below the default tolerances.
 LEAKAGE_OPTIONS = "reltol=1e-8 vntol=1e-13 abstol=1e-18 gmin=1e-16"
 RESULT = "result.raw"
+# Node -> voltage in V, named as in the deck.
+Guess = Mapping[str, float]
+NO_GUESS: Guess = MappingProxyType({})
 Knots = tuple[tuple[float, float], ...]
 
 
@@ -33,14 +37,12 @@ class Stimulus:
         drives: input pin -> knots (time in ps, voltage in V) of its waveform, straight in between; the last one holds.
         loads_ff: output pin -> capacitor at it.
         stop_ps, step_ps: end of the transient, longest time step.
-        initial: node -> voltage in V from which the transient starts; without any, from the operating point.
     """
 
     drives: Mapping[str, Knots]
     loads_ff: Mapping[str, float]
     stop_ps: float
     step_ps: float
-    initial: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +66,44 @@ def ramp(start_ps: float, slew_ps: float, before_v: float, after_v: float) -> Kn
     return ((start_ps, before_v), (start_ps + slew_ps / 0.6, after_v))
 
 
-def transient_deck(bench: Bench, stimuli: Sequence[Stimulus], watched: Sequence[str] = ()) -> str:
+def transient_deck(
+    bench: Bench, stimuli: Sequence[Stimulus], watched: Sequence[str] = (), guess: Guess = NO_GUESS,
+) -> str:
     """Return a deck whose run leaves one plot for each stimulus in RESULT.
 
     A plot holds `index`, the voltages of pins and of `watched` nodes (of the subcircuit), and the sources' currents.
+    Each transient starts from the operating point next to `guess`: of a latch's two, the one that is wanted.
     """
     voltages = [f"v({pin.lower()})" for pin in (*bench.inputs, *bench.outputs)]
     voltages += [f"v(xcell.{node.lower()})" for node in watched]
     vectors = [*voltages, f"i({SUPPLY})", *(f"i(v{pin.lower()})" for pin in bench.inputs)]
-    lines = circuit_lines(bench, TRANSIENT_OPTIONS, leakage=False)
+    lines = circuit_lines(bench, TRANSIENT_OPTIONS, leakage=False) + guess_lines(guess)
     lines += [".control", "set num_threads=1", "set filetype=binary", "set appendwrite", f"save {' '.join(vectors)}"]
     before: Stimulus | None = None
     for index, stimulus in enumerate(stimuli):
         lines += alterations(stimulus, before)
-        start = " uic" if stimulus.initial else ""
-        lines += [f"tran {stimulus.step_ps:.9g}p {stimulus.stop_ps:.9g}p 0 {stimulus.step_ps:.9g}p{start}",
+        lines += [f"tran {stimulus.step_ps:.9g}p {stimulus.stop_ps:.9g}p 0 {stimulus.step_ps:.9g}p",
                   f"let index = {index} + 0 * time", f"write {RESULT} index {' '.join(vectors)}", "destroy all"]
         before = stimulus
     return "\n".join([*lines, "quit", ".endc", ".end", ""])
 
 
-def leakage_deck(bench: Bench, states: Sequence[Mapping[str, int]]) -> str:
+def leakage_deck(bench: Bench, states: Sequence[Mapping[str, int]], guess: Guess = NO_GUESS) -> str:
     """Return a deck whose run leaves the operating point of each input state in RESULT, with the leakage models."""
-    lines = circuit_lines(bench, LEAKAGE_OPTIONS, leakage=True)
+    lines = circuit_lines(bench, LEAKAGE_OPTIONS, leakage=True) + guess_lines(guess)
     lines += [".control", "set num_threads=1", "set filetype=binary", "set appendwrite"]
-    vectors = [f"i({SUPPLY})", *(f"i(v{pin.lower()})" for pin in bench.inputs)]
+    vectors = [f"i({SUPPLY})", *(f"i(v{pin.lower()})" for pin in bench.inputs),
+               *(f"v({pin.lower()})" for pin in bench.outputs)]
     for index, state in enumerate(states):
         lines += [f"alter v{pin.lower()} dc = {state[pin] * bench.condition.voltage_v:.6g}" for pin in bench.inputs]
         lines += ["op", f"let index = {index} + 0 * i({SUPPLY})", f"write {RESULT} index {' '.join(vectors)}",
                   "destroy all"]
     return "\n".join([*lines, "quit", ".endc", ".end", ""])
+
+
+def guess_lines(guess: Guess) -> list[str]:
+    """Return where the search for operating points begins."""
+    return [f".nodeset v({node})={volt:.6g}" for node, volt in guess.items()]
 
 
 def circuit_lines(bench: Bench, options: str, leakage: bool) -> list[str]:
@@ -121,7 +131,6 @@ def alterations(stimulus: Stimulus, before: Stimulus | None) -> list[str]:
     for pin, load_ff in stimulus.loads_ff.items():
         if before is None or before.loads_ff.get(pin) != load_ff:
             lines.append(f"alter c{pin.lower()} = {load_ff:.6g}f")
-    lines += [f".ic v({node})={volt:.6g}" for node, volt in stimulus.initial.items()]
     return lines
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from characterization.cells.combinational import measure_combinational
 from characterization.cells.extraction import Extracted, extract
+from characterization.cells.flop import measure_flop
 from characterization.cells.points import MeasureConfig
+from characterization.cells.stored_state import is_flop
 from characterization.cells.switch_level import condition as expression
 from characterization.cells.switch_level import directions, functions
 from characterization.cells.tables import CellTables, Condition, Leakage, MeasuredPin
@@ -31,6 +33,8 @@ def measure_cell(cell_name: str, condition: Condition, config: MeasureConfig, wo
     inputs, _ = directions(cell.circuit)
     if not inputs:
         return tie_cell(cell, condition, config)
+    if is_flop(cell.circuit):
+        return measure_flop(cell, condition, wheel, config, work)
     return measure_combinational(cell, condition, wheel, config, work)
 
 

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from characterization.cells.deck import RESULT, SPICEINIT, SUPPLY, Bench, Stimulus, leakage_deck, transient_deck
+from characterization.cells.deck import (
+    NO_GUESS,
+    RESULT,
+    SPICEINIT,
+    SUPPLY,
+    Bench,
+    Guess,
+    Stimulus,
+    leakage_deck,
+    transient_deck,
+)
 from characterization.errors import CellsError, ToolMissingError
 
 PS_PER_S = 1e12
@@ -56,7 +66,9 @@ def find_ngspice() -> str:
     return program
 
 
-def simulate(bench: Bench, stimuli: Sequence[Stimulus], work: Path, watched: Sequence[str] = ()) -> list[Waves | None]:
+def simulate(
+    bench: Bench, stimuli: Sequence[Stimulus], work: Path, watched: Sequence[str] = (), guess: Guess = NO_GUESS,
+) -> list[Waves | None]:
     """Return the waveforms of each stimulus; None where the simulator gave up before its end.
 
     Args:
@@ -64,12 +76,13 @@ def simulate(bench: Bench, stimuli: Sequence[Stimulus], work: Path, watched: Seq
         stimuli: what to simulate, in one process.
         work: folder in which a folder for the run is made, and removed.
         watched: nodes inside the cell whose voltages are wanted too.
+        guess: voltages near which the operating points lie, for cells that have several.
 
     Raises:
         CellsError: ngspice refused the deck.
         ToolMissingError: ngspice is not installed.
     """
-    data, said = run_deck(transient_deck(bench, stimuli, watched), work)
+    data, said = run_deck(transient_deck(bench, stimuli, watched, guess), work)
     plots = {round(float(plot["index"][0])): plot for plot in read_plots(data)}
     if not plots and stimuli:
         raise CellsError(f"{bench.cell.circuit.name}: ngspice refused the deck: {complaint(said)}")
@@ -88,22 +101,26 @@ def read_waves(plot: Mapping[str, np.ndarray] | None, stimulus: Stimulus) -> Wav
                  {sources.get(name, name): column for name, column in currents.items()})
 
 
-def leakage_nw(bench: Bench, states: Sequence[Mapping[str, int]], work: Path) -> list[float]:
-    """Return the power in nW that the supply and the inputs deliver in each state of the inputs.
+def leakage_nw(
+    bench: Bench, states: Sequence[Mapping[str, int]], work: Path, guess: Guess = NO_GUESS,
+) -> list[float]:
+    """Return the power in nW that the supply and the inputs deliver in each state; a flop's outputs belong to it.
 
     Raises:
-        CellsError: a state has no operating point.
+        CellsError: a state has no operating point, or the one found has other outputs.
         ToolMissingError: ngspice is not installed.
     """
-    data, said = run_deck(leakage_deck(bench, states), work)
+    data, said = run_deck(leakage_deck(bench, states, guess), work)
     plots = {round(float(plot["index"][0])): plot for plot in read_plots(data)}
     powers = []
     for index, state in enumerate(states):
-        if index not in plots:
+        half_v = bench.condition.voltage_v / 2
+        if index not in plots or any((plots[index][f"v({pin.lower()})"][0] > half_v) != state[pin]
+                                     for pin in bench.outputs if pin in state):
             shown = " ".join(f"{pin}={value}" for pin, value in state.items())
             raise CellsError(f"{bench.cell.circuit.name}: no operating point in state {shown} at "
                              f"{bench.condition.voltage_v:g} V: {complaint(said)}")
-        volts = {SUPPLY: 1} | {f"v{pin.lower()}": value for pin, value in state.items()}
+        volts = {SUPPLY: 1} | {f"v{pin.lower()}": state[pin] for pin in bench.inputs}
         amperes = sum(-float(plots[index][f"i({source})"][0]) * high for source, high in volts.items())
         powers.append(amperes * bench.condition.voltage_v * NW_PER_W)
     return powers

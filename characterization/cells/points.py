@@ -18,6 +18,7 @@ class MeasureConfig:
 
     Attributes:
         slews_ps: slews of the inputs (20-80 %), the same at all voltages, since tables are interpolated in voltage.
+        constraint_slews_ps: slews of data and of clock at which setup and hold are searched.
         n_loads: loads of each output, in equal ratios.
         least_load_ff, load_per_um_ff: the smallest load, and the largest for each um of n-transistor width that drives
             the output in its weakest state.
@@ -27,6 +28,7 @@ class MeasureConfig:
     """
 
     slews_ps: tuple[float, ...] = (10.0, 23.0, 53.0, 122.0, 282.0, 650.0, 1500.0)
+    constraint_slews_ps: tuple[float, ...] = (10.0, 122.0, 500.0, 1500.0)
     n_loads: int = 4
     least_load_ff: float = 0.5
     load_per_um_ff: float = 400.0

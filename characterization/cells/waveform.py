@@ -57,6 +57,13 @@ def charge_fc(time_ps: np.ndarray, current_ua: np.ndarray) -> float:
     return float(np.trapezoid(current_ua, time_ps)) * FC_PER_UA_PS
 
 
+def charge_until(time_ps: np.ndarray, current_ua: np.ndarray, until_ps: float) -> float:
+    """Return the charge in fC that flows before a time."""
+    k = int(np.searchsorted(time_ps, until_ps))
+    last = np.interp(until_ps, time_ps, current_ua)
+    return charge_fc(np.r_[time_ps[:k], until_ps], np.r_[current_ua[:k], last])
+
+
 def window(time_ps: np.ndarray, start_ps: float, stop_ps: float) -> slice:
     """Return the points of a waveform between two times, both included."""
     return slice(int(np.searchsorted(time_ps, start_ps - 1e-6)), int(np.searchsorted(time_ps, stop_ps + 1e-6)))
