@@ -17,6 +17,8 @@ from characterization.errors import ArtifactError
 from characterization.profile import MacProfile
 
 FASTEST = 16
+# Values below this share of the median are told in words: they would press all others together.
+LOW_SHARE = 0.6
 BLUE, ORANGE, GREEN, RED, GRAY, PALE = "#1f4e79", "#e08214", "#2ca02c", "#d62728", "#7f7f7f", "#bdbdbd"
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}  # matplotlib types keys one by one
 
@@ -85,11 +87,25 @@ def draw_delay(axes: Axes, profile: MacProfile, index: int) -> None:
     at = profile.positions(profile.fastest(FASTEST, corner))
     axes.plot(weights[at], bound[at], "o", ms=7, mfc="none", color=GREEN, label=f"fastest {len(at)}")
     axes.axhline(profile.floor_ps[index], color=RED, lw=0.8, ls="--", label="floor")
+    crop_below(axes, profile, np.minimum(profile.observed_ps[index], bound), float(profile.floor_ps[index]))
     if profile.head.weight_mode == "streaming":
         axes.axhline(profile.free_ps[index], color=GRAY, lw=0.8, ls=":", label="any weights, in any order")
     axes.set_ylabel("delay, clk->q to setup (ps)")
-    axes.set_ylim(bottom=0)
     legend_above(axes)
+
+
+def crop_below(axes: Axes, profile: MacProfile, values: np.ndarray, floor: float | None) -> None:
+    """End the axis below most values, and say in words what lies lower: weight 0 lets nothing pass, as a rule."""
+    far = values < LOW_SHARE * np.median(values)
+    top = axes.get_ylim()[1]
+    bottom = float(values[~far].min())
+    bottom -= 0.08 * (top - bottom)
+    lower = [f"weight {weight} at {value:.4g}" for weight, value in zip(profile.weights[far], values[far], strict=True)]
+    if floor is not None and floor < bottom:
+        lower.append(f"floor at {floor:.4g}")
+    axes.set_ylim(bottom, top)
+    if lower:
+        axes.text(0.005, 0.02, f"below: {', '.join(lower[:6])}", transform=axes.transAxes, fontsize=8, color=GRAY)
 
 
 def draw_energy(axes: Axes, profile: MacProfile, index: int) -> None:
@@ -136,11 +152,14 @@ def draw_ranks(profile: MacProfile, path: Path, corners: Sequence[str]) -> None:
     indices = profile.corner_indices(corners)
     with canvas(path, 10, 7.2) as figure:
         top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(1.0, 1.1), squeeze=False))
-        delay = top.subplots()
+        delay, lowest = top.subplots(), np.ones(profile.weights.size)
         for index, color in zip(indices, (BLUE, ORANGE, GREEN), strict=False):
             bound = profile.bound_ps(profile.corners[index])
             delay.plot(profile.weights, bound / bound.max(), ".", ms=3.5, color=color,
                        label=f"{place_of(profile, index)}: slowest {bound.max():.0f} ps")  # fmt: skip
+            lowest = np.minimum(lowest, bound / bound.max())
+        delay.set_ylim(top=1.01)
+        crop_below(delay, profile, lowest, None)
         delay.set_ylabel("delay bound / slowest weight's")
         delay.set_xlabel("weight value")
         mark_weights(delay, profile)
@@ -159,7 +178,7 @@ def draw_rank(axes: Axes, profile: MacProfile, index: int, reference: int) -> No
     limit = min(FASTEST, profile.weights.size)
     stay = np.intersect1d(profile.fastest(limit, here), profile.fastest(limit, there))
     axes.plot([1, x.size], [1, x.size], color=PALE, lw=0.8, zorder=0)
-    axes.plot(x, y, ".", ms=3.5, color=BLUE)
+    axes.plot(x, y, "o", ms=4, mew=0, color=BLUE, alpha=0.3)  # the darker, the more weights share both ranks
     axes.axvspan(0.5, limit + 0.5, color=PALE, alpha=0.35, lw=0)
     axes.axhspan(0.5, limit + 0.5, color=PALE, alpha=0.35, lw=0)
     kept = f"{len(stay)} of the fastest {limit} stay"
