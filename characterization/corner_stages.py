@@ -17,6 +17,7 @@ from characterization.benches.activity import check_observed
 from characterization.benches.stimulus import StimulusConfig
 from characterization.design import MacDesign
 from characterization.energy import simulate_weights
+from characterization.hold import hold_report
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
 from characterization.pdk import Corner
@@ -79,11 +80,13 @@ class CornerResult:
     Attributes:
         figures: by the name they have in a profile.
         stimulus: what was simulated, in words.
+        hold_endpoint: the data pin whose hold is tightest; '' where no register reaches another.
     """
 
     core: CornerCore
     figures: Figures
     stimulus: str
+    hold_endpoint: str
 
 
 def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> CornerResult:
@@ -94,13 +97,14 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
     """
     name = core.corner.name
     inputs = bench.inputs | {"core": digest_core(core.timed)}
-    delays = stage(bench, f"delays-{name}", inputs, {"version": 1}, partial(measure_delays, bench, core), progress)
+    delays = stage(bench, f"delays-{name}", inputs, {"version": 2}, partial(measure_delays, bench, core), progress)
     bound_ps = np.array(delays["topological_ps"])
     config = {"transitions": bench.config.transitions, "seed": bench.config.seed, "version": 1}
     build = partial(measure_activity, bench, core, bound_ps, partial(progress, f"simulation {name}"))
     activity = stage(bench, f"simulation-{name}", inputs, config, build, progress)
-    figures = {key: np.array(value) for key, value in (delays | activity).items() if key != "stimulus"}
-    return CornerResult(core, figures, activity["stimulus"])
+    words = {"stimulus", "hold_endpoint"}
+    figures = {key: np.array(value, dtype=float) for key, value in (delays | activity).items() if key not in words}
+    return CornerResult(core, figures, activity["stimulus"], delays["hold_endpoint"])
 
 
 def stage(
@@ -119,11 +123,14 @@ def stage(
 
 
 def measure_delays(bench: Bench, core: CornerCore) -> dict[str, Any]:
-    """Return the delays of static timing, by their names in a profile."""
+    """Return the delays of static timing, by their names in a profile; no hold slack where no register is reached."""
     timed, design = core.timed, bench.design
+    hold = hold_report(timed)
     static = sta_ps(bench.joined, core.library, design, bench.weights)
     return {"topological_ps": topological_ps(timed, design, bench.weights).tolist(), "sta_ps": static.tolist(),
-            "floor_ps": floor_ps(timed, design), "free_ps": free_ps(timed, design)}
+            "floor_ps": floor_ps(timed, design), "free_ps": free_ps(timed, design), "hold_endpoint": hold.endpoint,
+            "hold_slack_ps": hold.slack_ps if hold.endpoint else None,
+            "tolerated_skew_ps": hold.tolerated_skew_ps if hold.endpoint else None}
 
 
 def measure_activity(

@@ -29,7 +29,7 @@ from characterization.design import MacDesign, read_design
 from characterization.equivalence import prove_equivalent
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
-from characterization.profile import CERTIFIED, HOLD, MacProfile, ProfileHead
+from characterization.profile import CERTIFIED, MacProfile, ProfileHead
 from characterization.synthesis import synthesize
 
 __all__ = ["CharacterizeConfig", "profile_mac", "run_benches", "select_pdk", "slowest"]
@@ -126,7 +126,6 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
         sum(core.lookups_outside for core in timed), notes_of(results),
     )  # fmt: skip
     unknown = {name: np.full(bench.weights.size, np.nan) for name in CERTIFIED}
-    unknown |= {name: np.array(np.nan) for name in HOLD}
     rows = [unknown | dict(result.figures) for result in results]
     measured: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     settings = {"transitions": bench.config.transitions, "seed": bench.config.seed}
@@ -156,8 +155,10 @@ def notes_of(results: Sequence[CornerResult]) -> tuple[str, ...]:
         notes.append(f"Several inputs switching at once: {source or 'one input switches at a time'}.")
     if any("certified_ps" not in result.figures for result in results):
         notes.append("No certified delays: the bounds are topological.")
-    if any("hold_slack_ps" not in result.figures for result in results):
-        notes.append("Hold is not checked.")
+    tightest = min(results, key=lambda result: float(np.nan_to_num(result.figures["hold_slack_ps"], nan=np.inf)))
+    if tightest.hold_endpoint:
+        slack_ps = float(tightest.figures["hold_slack_ps"])
+        notes.append(f"Hold: tightest at {tightest.core.corner.name}, {tightest.hold_endpoint}: {slack_ps:.1f} ps.")
     return tuple(notes)
 
 

@@ -41,9 +41,11 @@ def summary_table(profile: MacProfile) -> Table:
     """Return the closing table: worst delay, the fastest 9 and 16 values, floor, energy, area; one row per corner."""
     head = profile.head
     title = f"{head.design} on {head.library}: {head.n_cells} cells, {head.area_um2:.0f} um2"
-    caption = ("delay bounds in ps, register to register, of the slowest, the 9th and the 16th fastest weight (c "
-               "certified, t topological; * cells between two characterized voltages); seen: latest in simulation; "
-               f"energy in fJ per operation, regs: the share of clock and registers. {head.stimulus}. {' '.join(head.notes)}")
+    caption = (
+        "delay bounds in ps, register to register, of the slowest, the 9th and the 16th fastest weight (c certified, t "
+        "topological; * cells between two characterized voltages); seen: latest in simulation; energy in fJ per "
+        f"operation, regs: the share of clock and registers. {head.stimulus}. {' '.join(head.notes)}"
+    )
     shown = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, pad_edge=False,
                   collapse_padding=True)
     shown.add_column("corner", no_wrap=True)

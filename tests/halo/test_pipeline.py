@@ -6,22 +6,23 @@ import pytest
 import torch
 
 import halo
+from characterization.codebook_file import read_codebooks
 from characterization.profile_file import save_profile
 from halo.checkpoint import load_quantized
 from halo.config import build_config
 from halo.cost import load_cost
 from halo.dry_run import dry_run
-from halo.errors import ConfigError, OutputError
+from halo.errors import ConfigError, OutputError, PlanError
 from halo.layers import dequantize, spread_scales
 from halo.pipeline import estimate_folder, evaluate_folders, plan_folder, quantize_to, run
-from halo.plan import load_plan
+from halo.plan import DvfsConfig, load_plan
 from halo.recipes import choose_recipes
 from halo.references import reference_models
 from halo.report import render
 from halo.results import load_result, load_results, load_run
 from halo.tables import summary_grid
 from halo.verdict import kl_difference, strongest_baseline, verdicts
-from tests.halo.synthetic import POINTS, synthetic_profile
+from tests.halo.synthetic import POINTS, SIGN_OFF, synthetic_profile
 from tests.halo.tiny import save_model, text_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -46,7 +47,7 @@ def finished(tmp_path_factory):
     save_model(root / "model", "llama")
     (root / "calibration.txt").write_text(text_of(500))
     (root / "text.txt").write_text(text_of(700, 1))
-    save_profile(synthetic_profile(), root / "mac.nc")
+    save_profile(synthetic_profile(corners=SIGN_OFF), root / "mac.nc")
     config = build_config(tables_of(root), "test")
     seen = []
     results = run(config, lambda stage, done, total: seen.append((stage, done, total)))
@@ -111,7 +112,8 @@ def test_the_report_is_made_from_saved_artifacts_alone(finished):
     finally:
         shutil.move(root / "elsewhere", root / "model")
     assert (config.out / "report.html").read_bytes() == page
-    for needed in ("typical, not signed off", "topological", "frequency only: one typical voltage",
+    for needed in ("signed off at 1.8 V less 5%, the slower of ss_n40C_1v70", "made up for tests",
+                   "frequency only: one typical voltage",
                    "2 to 3 per inference", "With every weight zero", "HALO's own figures", "not quantized: lm_head"):
         assert needed in text
     for result in results:
@@ -127,6 +129,20 @@ def test_results_that_are_missing_damaged_or_of_another_schema_are_named(finishe
         load_run(tmp_path)
     with pytest.raises(OutputError, match=r"method.json: not a readable result"):
         load_results(config.out, ["unheard"])
+
+
+def test_a_streaming_mac_is_refused_before_anything_is_quantized_and_its_codebooks_are_proposed(finished, tmp_path):
+    root, _, _, _ = finished
+    save_profile(synthetic_profile(weight_mode="streaming"), tmp_path / "mac.nc")
+    tables = tables_of(root, profile=str(tmp_path / "mac.nc"), out=str(tmp_path / "out"))
+    with pytest.raises(PlanError, match=r"halo-bal: fast9, halo-bal: fast16 have no set certificate .*codebooks.json"):
+        run(build_config(tables, "test"))
+    assert not (tmp_path / "out" / "models").exists()
+    proposed = read_codebooks(tmp_path / "out" / "codebooks.json")
+    assert set(proposed["halo-bal: fast9"]) < set(proposed["halo-bal: fast16"])
+    folder = shutil.copytree(root / "out" / "models" / "halo-w4-shifted", tmp_path / "shifted")
+    with pytest.raises(PlanError, match=r"halo-w4-shifted: w4-shifted have no .*shifted/codebooks.json`, then"):
+        plan_folder(folder, tmp_path / "mac.nc", POINTS, DvfsConfig(array_rows=32, array_cols=32))
 
 
 def test_the_summary_has_one_row_per_method_and_its_own_baseline_is_one(finished):
