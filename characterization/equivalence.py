@@ -259,13 +259,8 @@ def prove_result(design: MacDesign, reference: Reference, top: str) -> int:
     calls = 0
     same = same_number(final.graph, final.found, final.expected, design.accumulator_bits)
     for fixed in code_cases(final, design) if same is None else ():
-        small = Aig()
-        total = total_of(Word(final.graph, bits) for bits in final.found).extended(design.accumulator_bits)
-        inputs = inputs_of(final.graph, (*total, *final.expected))
-        image = {node: fixed[node] if node in fixed else small.variable() for node in inputs}
-        bits = final.graph.copy_into(small, (*total, *final.expected), image)
-        model, more = first_difference(small, bits[: len(total)], bits[len(total) :])
-        same, calls = model is None, calls + more
+        same, more = same_result(final, fixed)
+        calls += more
         if not same:
             break
     if not same:
@@ -274,6 +269,21 @@ def prove_result(design: MacDesign, reference: Reference, top: str) -> int:
             f"result(); is latency {design.latency} or accumulator_latency {design.accumulator_latency} wrong?"
         )
     return calls
+
+
+def same_result(final: FinalResult, fixed: Fixed) -> tuple[bool, int]:
+    """Return whether both sides agree with some inputs fixed, by algebra or else by SAT, and the solver calls."""
+    graph, width = Aig(), len(final.expected)
+    roots = [bit for word in (*final.found, final.expected) for bit in word]
+    image = {node: fixed[node] if node in fixed else graph.variable() for node in inputs_of(final.graph, roots)}
+    bits = final.graph.copy_into(graph, roots, image)
+    *found, expected = (bits[i : i + width] for i in range(0, len(bits), width))
+    same = same_number(graph, found, expected, width)
+    if same is not None:
+        return same, 0
+    total = total_of(Word(graph, tuple(word)) for word in found).extended(width)
+    model, calls = first_difference(graph, total, expected)
+    return model is None, calls
 
 
 def code_cases(final: FinalResult, design: MacDesign) -> list[dict[int, int]]:

@@ -19,6 +19,7 @@ RTL = Path(__file__).parents[2] / "rtl"
 DESIGNS = sorted(path.parent.name for path in RTL.glob("*/design.toml"))
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 WEIGHTS = (-33, 0, 64)
+NARROW_WEIGHTS = (1, 0, 4)
 
 
 @pytest.mark.tool
@@ -29,11 +30,13 @@ def test_no_transition_of_a_real_mac_settles_after_its_static_bound(name, tmp_pa
     design, corner = read_design(RTL / name), read_pdk("osu018").corners[0]
     joined = abut(synthesize(design, corner.liberty, tmp_path), design.neighbours)
     timed = annotate(joined, read_corner(corner), corner, design.clock)
-    activity = simulate_weights(timed, design, StimulusConfig(25, 1, WEIGHTS), tmp_path, workers=1)
-    bound_ps = topological_ps(timed, design, np.array(WEIGHTS))
-    check_observed(WEIGHTS, activity.settle_ps, bound_ps)
+    weights = WEIGHTS if set(WEIGHTS) <= set(design.weights) else NARROW_WEIGHTS
+    activity = simulate_weights(timed, design, StimulusConfig(25, 1, weights), tmp_path, workers=1)
+    bound_ps = topological_ps(timed, design, np.array(weights))
+    check_observed(weights, activity.settle_ps, bound_ps)
     # The bound is of this netlist, not of one twice as slow: random transitions come within half of it.
     assert activity.observed_ps[0] > 0.5 * bound_ps[0]
     if design.weight_mode == "stationary":
-        assert activity.mean_fj[1] < activity.mean_fj[2] < activity.mean_fj[0]
+        assert activity.mean_fj[1] < activity.mean_fj[2]
+        assert activity.mean_fj[2] < activity.mean_fj[0] or weights == NARROW_WEIGHTS
     assert (activity.mean_fj > activity.register_fj).all()
