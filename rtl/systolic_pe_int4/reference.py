@@ -11,7 +11,7 @@ ACC_BITS = 24
 
 
 def result(weights: Sequence[Any], activations: Sequence[Any], accumulator: Any, wrap: Callable[..., Any]) -> Any:
-    """Return what one operation yields, both words together: one weight (int4), one activation (int8), a partial sum."""
+    """Return what one operation yields, both words together: weight (int4), activation (int8), partial sum."""
     return wrap(accumulator + activations[0] * weights[0], ACC_BITS)
 
 

@@ -71,6 +71,8 @@ def reference_folder(tmp_path, name, old, new):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "registers", "weights"), [
     ("systolic_pe", 50, 256), ("systolic_pe_booth", 50, 256), ("systolic_pe_csa", 74, 2 * 256),
+    ("systolic_pe_baugh_wooley", 74, 2 * 256), ("systolic_pe_bypass", 74, 2 * 256), ("systolic_pe_int4", 66, 2 * 16),
+    ("systolic_pe_pot", 66, 2 * 16),
 ])
 def test_a_pe_is_proved_for_every_weight_with_all_else_free(name, registers, weights):
     seen = []
@@ -79,6 +81,35 @@ def test_a_pe_is_proved_for_every_weight_with_all_else_free(name, registers, wei
     assert proof.n_solver_calls > 256
     assert proof.n_random >= 100_000
     assert seen == [(i + 1, len(seen)) for i in range(len(seen))]
+
+
+def test_a_first_stage_is_proved_for_all_weights_and_activations_and_the_second_for_all_rows():
+    proof = prove_equivalent(mapped("systolic_pe_pipelined"), read_design(RTL / "systolic_pe_pipelined"), library())
+    assert (proof.n_weights, proof.n_registers) == (0, 114)
+    assert proof.n_patterns >= 3 * 2**11
+    assert proof.n_random >= 2**16 + 100_000
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    (".z(carry_in[ACC_WIDTH-1:6])", ".z(carry_in[ACC_WIDTH-1:6] ^ 18'd64)"),
+    (".carry_in(negative[1])", ".carry_in(negative[2])"),
+])
+def test_a_wrong_word_of_a_redundant_sum_is_found(old, new, tmp_path):
+    design = read_design(RTL / "systolic_pe_csa")
+    text = design.sources[0].read_text()
+    wrong = tmp_path / "systolic_pe_csa.v"
+    assert old in text
+    wrong.write_text(text.replace(old, new))
+    netlist = synthesize(replace(design, sources=(wrong, *design.sources[1:])), OSU018, tmp_path)
+    with pytest.raises(EquivalenceError, match=r"the next (sum|carry)_out must be -?\d+, the gates give -?\d+"):
+        prove_equivalent(netlist, design, library())
+
+
+def test_values_of_weight_codes_that_the_gates_do_not_multiply_by_are_refused():
+    design = read_design(RTL / "systolic_pe_pot")
+    swapped = replace(design, weight_values=(1, 0, *design.weight_values[2:]))
+    with pytest.raises(EquivalenceError, match="1 steps of next_state do not yield"):
+        prove_equivalent(mapped(design.name), swapped, library())
 
 
 def test_the_dot_product_is_proved_lane_by_lane_for_all_weights_and_activations():
