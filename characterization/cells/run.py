@@ -7,6 +7,7 @@ its file's name, so a run that was killed goes on, and one that was changed does
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,8 +27,7 @@ from characterization.cells.tables import CellTables, Condition
 from characterization.cells.wheel import CellFiles, Wheel, find_wheel
 from characterization.errors import CellsError
 
-# What stands in this folder but does not measure: changing it must not cost a run.
-NOT_MEASURING = {"run", "jobs", "library_files", "liberty_writer", "selection", "tables_file", "figures", "alpha_power"}
+IMPORT = re.compile(r"^from characterization\.cells\.(\w+) import", re.MULTILINE)
 LOG = "run.json"
 
 
@@ -123,10 +123,15 @@ def effort(cell: CellFiles) -> int:
 
 
 def code_digest() -> str:
-    """Return a digest of the code that measures."""
+    """Return a digest of the code that measures: `measure.py`, what it imports of this package, and its programs."""
     folder = Path(__file__).parent
-    return digest_of({str(path.relative_to(folder)): digest_file(path) for path in folder.rglob("*.py")
-                      if path.stem not in NOT_MEASURING})  # fmt: skip
+    reached, waiting = set(folder.glob("programs/*.py")), [folder / "measure.py"]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += [folder / f"{name}.py" for name in IMPORT.findall(path.read_text(encoding="utf-8"))]
+    return digest_of({str(path.relative_to(folder)): digest_file(path) for path in reached})
 
 
 def write_all(
