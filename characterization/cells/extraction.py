@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from characterization.artifact import digest_file, digest_of
+from characterization.artifact import Provenance, cached, digest_file, digest_of
 from characterization.cells.capacitance import wire_capacitance_ff
 from characterization.cells.grid import NO_NET, Grid, Nets, connect, draw
 from characterization.cells.layout import PROGRAM, Layout, klayout_version, read_layout
@@ -23,9 +23,10 @@ from characterization.cells.transistors import Transistor, find_transistors
 from characterization.cells.wheel import CellFiles
 from characterization.errors import CellsError
 
+CODE = ("capacitance", "extraction", "grid", "layout", "parasitic_constants", "resistance", "spice_netlist",
+        "transistors")
 # Smaller ones are left out: together they are less than a hundredth of any pin's capacitance.
 LEAST_FF = 0.001
-NANO = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +44,30 @@ class Extracted:
 
 
 def extract(files: CellFiles, cache: Path) -> Extracted:
-    """Return a cell's netlist after layout; layouts that were read before are taken from the folder `cache`.
+    """Return a cell's netlist after layout; what was extracted before is taken from the folder `cache`.
 
     Raises:
         CellsError: netlist and layout cannot be read, or disagree.
         ToolMissingError: klayout is not installed.
     """
     circuit = read_circuit(files.netlist)
-    layout = read_layout(files.layout, cache)
-    text = write_subcircuit(circuit, layout) if circuit.devices else before_layout(circuit)
+    if not circuit.devices:
+        return Extracted(circuit, files.area_um2, before_layout(circuit))
+    made = Provenance("cell", {"netlist": digest_file(files.netlist), "layout": digest_file(files.layout)}, {},
+                      extraction_tools())
+    text, _ = cached(cache, made, ".spice", lambda: write_subcircuit(circuit, read_layout(files.layout)))
     return Extracted(circuit, files.area_um2, text)
 
 
 def extraction_tools() -> dict[str, str]:
-    """Return the versions that an extracted netlist depends on."""
-    return {"klayout": klayout_version(), "program": digest_file(PROGRAM)}
+    """Return what an extracted netlist depends on besides its cell: klayout, and our own code.
+
+    Raises:
+        ToolMissingError: klayout is not installed.
+    """
+    here = Path(__file__).parent
+    code = {name: digest_file(here / f"{name}.py") for name in CODE}
+    return {"klayout": klayout_version(), "program": digest_file(PROGRAM), "code": digest_of(code)}
 
 
 def before_layout(circuit: Circuit) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from characterization.artifact import Provenance, cached, digest_file
 from characterization.errors import CellsError, ToolMissingError
 
 PROGRAM = Path(__file__).parent / "programs" / "extract_gds.py"
@@ -45,27 +44,20 @@ def klayout_version() -> str:
                                "'halo-quant[cells]' (or: python -m pip install klayout).") from None
 
 
-def read_layout(gds: Path, cache: Path) -> Layout:
-    """Return the layout in a GDS file; what was read before is taken from the folder `cache`.
+def read_layout(gds: Path) -> Layout:
+    """Return the layout in a GDS file.
 
     Raises:
         CellsError: the file cannot be read.
         ToolMissingError: klayout is not installed.
     """
-    made = Provenance("layout", {"gds": digest_file(gds), "program": digest_file(PROGRAM)}, {"layers": LAYERS},
-                      {"klayout": klayout_version()})
-    text, _ = cached(cache, made, ".json", lambda: run_klayout(gds))
-    return parse_layout(text)
-
-
-def run_klayout(gds: Path) -> str:
-    """Return what the program prints of a GDS file."""
+    klayout_version()
     command = [sys.executable, str(PROGRAM), str(gds), *LAYERS.values(), *LABELS.values()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise CellsError(f"{gds}: klayout cannot read this layout: {last}")
-    return done.stdout
+    return parse_layout(done.stdout)
 
 
 def parse_layout(text: str) -> Layout:

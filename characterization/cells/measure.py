@@ -29,7 +29,7 @@ def measure_cell(cell_name: str, condition: Condition, config: MeasureConfig, wo
         ToolMissingError: klayout or ngspice is not installed.
     """
     wheel = find_wheel()
-    cell = extract(wheel.cell(cell_name), work / "layouts")
+    cell = extract(wheel.cell(cell_name), work / "extracted")
     inputs, _ = directions(cell.circuit)
     if not inputs:
         return tie_cell(cell, condition, config)
