@@ -47,7 +47,7 @@ def find_transistors(cell: str, grid: Grid, nets: Nets) -> tuple[Transistor, ...
     """Return the transistors of a cell, from left to right and from below.
 
     Raises:
-        CellsError: a gate is no rectangle with diffusion on two opposite sides.
+        CellsError: a gate is no rectangle with diffusion on two opposite sides only.
     """
     gates, count = ndimage.label(grid.masks["gate"])
     found = []
@@ -73,10 +73,12 @@ def read_gate(cell: str, box: tuple[int, int, int, int], grid: Grid, nets: Nets)
     """Return the transistor whose gate covers the grid cells of `box`, current flowing along the columns."""
     left, bottom, right, top = box
     rows = slice(bottom, top)
-    beside = [grid.masks["active"][column, rows].all() for column in (left - 1, right)]
-    if not (grid.masks["gate"][left:right, rows].all() and all(beside)):
+    active = np.pad(grid.masks["active"], 1)[1:, 1:]  # index -1 is outside, too
+    beside = [active[column, rows].all() for column in (left - 1, right)]
+    crossed = not any(active[left:right, row].any() for row in (bottom - 1, top))
+    if not (grid.masks["gate"][left:right, rows].all() and all(beside) and crossed):
         raise CellsError(f"{cell}: the gate at ({grid.x_nm[left]}, {grid.y_nm[bottom]}) nm is no rectangle with "
-                         "diffusion on two sides; such transistors are not extracted.")
+                         "diffusion on two sides only; such transistors are not extracted.")
     kind: Kind = "p" if grid.masks["nwell"][left, bottom] else "n"
     width_um = float(grid.height_um[rows].sum())
     length_um = float(grid.width_um[left:right].sum())
