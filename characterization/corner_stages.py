@@ -14,7 +14,7 @@ import numpy as np
 
 from characterization.artifact import Provenance, cached, digest_file, digest_of
 from characterization.benches.activity import check_observed
-from characterization.benches.stimulus import StimulusConfig
+from characterization.benches.operands import StimulusConfig
 from characterization.design import MacDesign
 from characterization.energy import simulate_weights
 from characterization.hold import hold_report

@@ -11,8 +11,9 @@ import numpy as np
 from characterization.benches.activity import watched_sinks
 from characterization.benches.core import net_order
 from characterization.benches.expectation import check_reference
+from characterization.benches.operands import StimulusConfig
 from characterization.benches.registers import Registers
-from characterization.benches.stimulus import StimulusConfig, make_stimulus
+from characterization.benches.stimulus import make_stimulus
 from characterization.design import MacDesign
 from characterization.flat import EdgeCosts, net_costs
 from characterization.reference import load_reference

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from characterization.benches.expectation import word
-from characterization.benches.stimulus import join_lanes, random_activations
+from characterization.benches.operands import join_lanes, random_activations
 from characterization.design import MacDesign, bus_nets
 from characterization.errors import SimulationError
 from characterization.reference import Reference, load_reference, select, wrap

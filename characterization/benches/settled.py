@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from characterization.netlist import CONSTANTS
+from characterization.netlist import CONST0, CONSTANTS
 from characterization.timed import TimedNetlist
 
 
-def settled_values(timed: TimedNetlist, sources: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the settled value of every net, uint8 [state], from the values of all sources, uint8 [state]."""
+def settled_values(
+    timed: TimedNetlist, sources: Mapping[str, np.ndarray], nets: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the settled value of `nets` (all of them if None), uint8 [state], from that of all sources, uint8 [state].
+
+    Eight states are evaluated at once, a bit each.
+    """
     states = len(next(iter(sources.values())))
-    values = {net: np.full(states, value, dtype=np.uint8) for net, value in CONSTANTS.items()} | dict(sources)
+    packed = {net: np.full(-(-states // 8), -value, dtype=np.int8).view(np.uint8) for net, value in CONSTANTS.items()}
+    packed |= {net: np.packbits(values) for net, values in sources.items()}
     for gate in timed.gates:
-        pattern = np.zeros(states, dtype=np.intp)
-        for bit, net in enumerate(gate.nets):
-            pattern |= values[net].astype(np.intp) << bit
-        values[gate.net] = truth_array(gate.truth, len(gate.nets))[pattern]
-    return values
+        packed[gate.net] = combine(gate.truth, [packed[net] for net in gate.nets], len(packed[CONST0]))
+    wanted = packed if nets is None else nets
+    return {net: np.unpackbits(packed[net], count=states) for net in wanted}
+
+
+def combine(truth: int, inputs: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Return a function of packed inputs, uint8 [size], by splitting its truth table at the last input.
+
+    >>> combine(0b0111, [np.array([0b0011], np.uint8), np.array([0b0101], np.uint8)], 1) & 0b1111
+    array([14], dtype=uint8)
+    """
+    ones = (1 << (1 << len(inputs))) - 1
+    if truth in (0, ones):
+        return np.full(size, 255 if truth else 0, dtype=np.uint8)
+    half = 1 << (len(inputs) - 1)
+    high, low = truth >> half, truth & ((1 << half) - 1)
+    if high == low:
+        return combine(low, inputs[:-1], size)
+    full, last = (1 << half) - 1, inputs[-1]
+    if high == low ^ full:
+        return last ^ combine(low, inputs[:-1], size)
+    if_high = last if high == full else last & combine(high, inputs[:-1], size) if high else None
+    if_low = ~last if low == full else ~last & combine(low, inputs[:-1], size) if low else None
+    if if_high is None or if_low is None:
+        return np.asarray(if_low if if_high is None else if_high)
+    return np.asarray(if_high | if_low)
 
 
 def truth_array(truth: int, inputs: int) -> np.ndarray:

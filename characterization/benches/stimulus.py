@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from characterization.benches.operands import (
+    Operands,
+    Recorded,
+    StimulusConfig,
+    check_recorded,
+    join_lanes,
+    make_operands,
+    n_transitions,
+)
 from characterization.benches.registers import Bit, Registers
 from characterization.benches.settled import settled_values, source_columns
 from characterization.design import MacDesign
 from characterization.errors import SimulationError
-from characterization.profile import WEIGHTS
 from characterization.timed import TimedNetlist
 
 # Pipeline stages that a value may have to pass before all registers of one operation are known.
 DEEPEST_PIPELINE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class StimulusConfig:
-    """How many transitions are simulated for each weight, from which seed, and for which weights (all 256)."""
-
-    transitions: int = 300
-    seed: int = 1
-    weights: tuple[int, ...] = tuple(int(weight) for weight in WEIGHTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,119 +52,68 @@ class Stimulus:
         return np.stack([self.block(index) for index in range(len(self.weights))])
 
 
-@dataclass(frozen=True, eq=False)
-class Operands:
-    """Operand values of the steps of one block: weights and activations [step, lane], partial sums [step].
-
-    A redundant partial sum is `accumulator + carry`; else `carry` is zero.
-    """
-
-    weights: np.ndarray
-    activations: np.ndarray
-    accumulator: np.ndarray
-    carry: np.ndarray
-
-
 def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig) -> Stimulus:
     """Return the stimulus of a core.
 
     Raises:
-        SimulationError: no transitions are asked for, or a register of the design is not in the core.
+        SimulationError: no transitions are asked for, recorded operands do not fit the design, or a register of the
+            design is not in the core.
     """
-    if config.transitions < 1 or not config.weights:
+    moved = n_transitions(design, config)
+    if moved < 1 or not config.weights:
         raise SimulationError(
-            f"{design.name}: {config.transitions} transitions of {len(config.weights)} weights; both must be positive."
+            f"{design.name}: {moved} transitions of {len(config.weights)} weights; both must be positive."
         )
-    registers, moved = Registers(timed, design), config.transitions
-    for lane in design.lanes:
-        for bus in (lane.weight, lane.activation):
-            registers.required_bus(bus)
+    if isinstance(config.activations, Recorded):
+        check_recorded(design, config.activations)
+    registers = Registers(timed, design)
+    stages = pipeline_bits(registers, named_columns(registers))
     step = np.arange(moved + 1 if design.weight_mode == "stationary" else 3 * moved + 1)
     held = (step > 0) & (step <= moved)
     cost = held if design.weight_mode == "stationary" else (step > moved) & ((step - moved) % 2 == 0)
-    block = partial(block_states, registers, config)
+    block = partial(block_states, registers, stages, config)
     return Stimulus(config.weights, block, held, cost, describe(design, config))
 
 
 def describe(design: MacDesign, config: StimulusConfig) -> str:
     """Return the distribution in words."""
-    sums = (
-        f"random {design.accumulator_bits}-bit partial sums; controls held as in compute mode, the same draws for "
-        f"every weight, seed {config.seed}"
-    )
+    moved, kind, bits = n_transitions(design, config), config.activations, design.activation_bits
+    drawn = f"random {design.accumulator_bits}-bit partial sums"
+    if config.partial_sum is not None:
+        drawn = f"partial sum {config.partial_sum}"
+    if isinstance(kind, Recorded):
+        pairs = "activations as recorded from a model"
+        drawn = drawn if kind.sums is None else "partial sums recorded with them"
+    elif kind == "exhaustive":
+        pairs = f"each of the {1 << bits} x {1 << bits} activation pairs once"
+    else:
+        pairs = f"activation pairs uniform over int{bits}"
+    sums = f"{drawn}; controls held as in compute mode, the same draws for every weight, seed {config.seed}"
     if design.weight_mode == "stationary":
-        return (
-            f"{config.transitions} transitions per weight: weight constant, activation pairs uniform over "
-            f"int{design.activation_bits}, {sums}"
-        )
+        return f"{moved} transitions per weight: weight constant, {pairs}, {sums}"
     return (
-        f"delay from {config.transitions} transitions per weight: all lanes hold the weight, activation pairs of all "
-        f"lanes uniform over int{design.activation_bits}; energy from {config.transitions} more: one lane, each in "
-        f"turn, moves from a random weight to the weight, other lanes hold random weights, activations of all lanes "
-        f"move uniformly; every pipeline stage of one operation moves in the same cycle, {sums}"
+        f"delay from {moved} transitions per weight: all lanes hold the weight, {pairs} in every lane; energy from "
+        f"{moved} more: one lane, each in turn, moves from another weight, all values equally often, to the weight, "
+        "other lanes hold random weights, activations of all lanes move in the same way; every pipeline stage of one "
+        f"operation moves in the same cycle, {sums}"
     )
 
 
-def block_states(registers: Registers, config: StimulusConfig, index: int) -> np.ndarray:
+def block_states(
+    registers: Registers, stages: Sequence[Stage], config: StimulusConfig, index: int
+) -> np.ndarray:
     """Return the states of one weight's block, uint8 [step, source]."""
     design, timed, weight = registers.design, registers.timed, config.weights[index]
     # One seed for all weights: what operands are drawn moves all weights' energies alike and leaves their ratios.
     rng = np.random.default_rng(config.seed)
-    if design.weight_mode == "stationary":
-        operands = stationary_operands(design, weight, config.transitions, rng)
-    else:
-        operands = streaming_operands(design, weight, config.transitions, rng)
+    operands = make_operands(design, config, weight, rng)
     # What nobody names (a shadow weight, say) stands still at a random value.
     states = np.repeat(rng.integers(0, 2, (1, len(timed.sources)), dtype=np.uint8), len(operands.accumulator), axis=0)
-    places = named_values(registers, operands)
-    for bits, values in places:
+    for bits, values in named_values(registers, operands):
         write_bits(states, bits, values)
-    write_pipeline(registers, states, {bit.column for bits, _ in places for bit in bits})
+    write_pipeline(timed, stages, states)
     write_complements(timed, states)
     return states
-
-
-def stationary_operands(design: MacDesign, weight: int, transitions: int, rng: np.random.Generator) -> Operands:
-    """Return a chain of `transitions + 1` steps with all lanes at a constant weight."""
-    shape = (transitions + 1, len(design.lanes))
-    activations, accumulator = random_activations(design, rng, shape), random_sums(design, rng, shape[0])
-    carry = random_sums(design, rng, shape[0]) if design.is_redundant else np.zeros_like(accumulator)
-    return Operands(np.full(shape, weight), activations, accumulator, carry)
-
-
-def streaming_operands(design: MacDesign, weight: int, transitions: int, rng: np.random.Generator) -> Operands:
-    """Return the stationary chain, then pairs of steps: a lane takes a random weight alone, the next moves to `weight`.
-
-    The second step of a pair is the one whose energy counts: activations and partial sums move in it too.
-    """
-    held = stationary_operands(design, weight, transitions, rng)
-    moving = stationary_operands(design, weight, transitions - 1, rng)
-    lanes = len(design.lanes)
-    now, weights = rng.choice(design.weights, lanes), np.empty((2 * transitions, lanes), dtype=np.int64)
-    for pair in range(transitions):
-        now[(pair - 1) % lanes] = rng.choice(design.weights)
-        weights[2 * pair] = now
-        now[pair % lanes] = weight
-        weights[2 * pair + 1] = now
-    activations = np.concatenate([held.activations[-1:], np.repeat(moving.activations, 2, axis=0)[:-1]])
-    accumulator = np.concatenate([held.accumulator[-1:], np.repeat(moving.accumulator, 2)[:-1]])
-    carry = np.concatenate([held.carry[-1:], np.repeat(moving.carry, 2)[:-1]])
-    return Operands(
-        np.concatenate([held.weights, weights]), np.concatenate([held.activations, activations]),
-        np.concatenate([held.accumulator, accumulator]), np.concatenate([held.carry, carry]),
-    )
-
-
-def random_activations(design: MacDesign, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return uniform activations as int64."""
-    half = 1 << (design.activation_bits - 1)
-    return rng.integers(-half, half, shape)
-
-
-def random_sums(design: MacDesign, rng: np.random.Generator, steps: int) -> np.ndarray:
-    """Return uniform partial sums of the accumulator's width, as int64."""
-    half = 1 << (design.accumulator_bits - 1)
-    return rng.integers(-half, half, steps)
 
 
 def named_values(registers: Registers, operands: Operands) -> list[tuple[tuple[Bit, ...], np.ndarray]]:
@@ -192,15 +140,16 @@ def named_values(registers: Registers, operands: Operands) -> list[tuple[tuple[B
     return places
 
 
-def join_lanes(values: np.ndarray, bits: int) -> np.ndarray:
-    """Return lanes of some bits [step, lane] side by side in one word [step], lane 0 lowest.
+def named_columns(registers: Registers) -> frozenset[int]:
+    """Return the source columns of what the description names.
 
-    >>> join_lanes(np.array([[-1, 2]]), 8).tolist()
-    [767]
+    Raises:
+        SimulationError: an operand register is not in the core.
     """
-    shifts = bits * np.arange(values.shape[1])
-    joined: np.ndarray = ((values & ((1 << bits) - 1)) << shifts).sum(axis=1)
-    return joined
+    shape = 1, len(registers.design.lanes)
+    step = np.zeros(1, np.int64)
+    one = Operands(np.full(shape, registers.design.weights[0]), np.zeros(shape, np.int64), step, step)
+    return frozenset(bit.column for bits, _ in named_values(registers, one) for bit in bits)
 
 
 def write_bits(states: np.ndarray, bits: tuple[Bit, ...], values: np.ndarray) -> None:
@@ -209,27 +158,35 @@ def write_bits(states: np.ndarray, bits: tuple[Bit, ...], values: np.ndarray) ->
         states[:, bit.column] = (values >> position & 1) ^ bit.inverted
 
 
-def write_pipeline(registers: Registers, states: np.ndarray, named: set[int]) -> None:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A register bit behind the operands: its source column, the net that loads it, and whether that is inverted."""
+
+    column: int
+    net: str
+    inverted: bool
+
+
+def write_pipeline(timed: TimedNetlist, stages: Sequence[Stage], states: np.ndarray) -> None:
     """Set the registers behind the operands to what the operands of the same step yield, in place.
 
     So one step holds all stages of one operation at once: their gates are apart, their energies add.
     """
-    stages = pipeline_bits(registers, named)
     for _ in range(DEEPEST_PIPELINE if stages else 0):
-        write_complements(registers.timed, states)
-        values = settled_values(registers.timed, source_columns(registers.timed, states))
-        before = states.copy()
-        for column, sink, inverted in stages:
-            states[:, column] = values[registers.timed.sinks[sink].net] ^ inverted
-        if (before == states).all():
+        write_complements(timed, states)
+        values = settled_values(timed, source_columns(timed, states), {stage.net for stage in stages})
+        moved = [stage for stage in stages if (states[:, stage.column] != values[stage.net] ^ stage.inverted).any()]
+        for stage in moved:
+            states[:, stage.column] = values[stage.net] ^ stage.inverted
+        if not moved:
             return
 
 
-def pipeline_bits(registers: Registers, named: set[int]) -> list[tuple[int, int, bool]]:
-    """Return (column, sink, inverted) of the unnamed flops that the lanes' weights reach."""
+def pipeline_bits(registers: Registers, named: frozenset[int]) -> list[Stage]:
+    """Return the unnamed flops that the lanes' weights reach."""
     timed = registers.timed
     reached = set(registers.weight_nets)
-    found: dict[int, tuple[int, int, bool]] = {}
+    found: dict[int, Stage] = {}
     while True:
         known = len(found)
         fanout = timed.fanout_of(reached)
@@ -238,7 +195,7 @@ def pipeline_bits(registers: Registers, named: set[int]) -> list[tuple[int, int,
             if column in named or bit is None or bit.column != column or bit.sink is None:
                 continue
             if timed.sinks[bit.sink].net in fanout:
-                found[column] = (column, bit.sink, bit.sink_inverted)
+                found[column] = Stage(column, timed.sinks[bit.sink].net, bit.sink_inverted)
                 reached.add(source.net)
         if len(found) == known:
             return list(found.values())

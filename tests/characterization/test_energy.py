@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from characterization.benches.core import net_order
-from characterization.benches.stimulus import StimulusConfig, make_stimulus
+from characterization.benches.operands import StimulusConfig
+from characterization.benches.stimulus import make_stimulus
 from characterization.energy import UNITS_PER_FJ, edge_costs, net_energy_fj, simulate_weights
 from characterization.simulation import launch_costs
 from tests.characterization.made_cores import BUF, core, gate, sink, source, toy_core, toy_design, uniform

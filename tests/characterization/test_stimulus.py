@@ -5,8 +5,10 @@ import pytest
 
 from characterization.benches.activity import watched_sinks
 from characterization.benches.expectation import BusValues, expected_sinks
+from characterization.benches.operands import Recorded, StimulusConfig, pair_order, previous_weights
 from characterization.benches.registers import Registers
-from characterization.benches.stimulus import Stimulus, StimulusConfig, make_stimulus
+from characterization.benches.settled import combine
+from characterization.benches.stimulus import Stimulus, make_stimulus
 from characterization.errors import SimulationError
 from characterization.timed import TimedNetlist
 from tests.characterization.made_cores import INV, core, gate, sink, source, toy_core, toy_design, uniform
@@ -147,3 +149,64 @@ def test_a_register_behind_an_inverter_or_with_two_outputs_is_found_with_its_pol
     assert (with_q.column, with_q.inverted, with_q.sink, with_q.sink_inverted) == (1, False, 1, False)
     assert (other.column, other.inverted) == (1, True)
     assert registers.bit("weight_q[0]") is None
+
+
+def test_a_walk_over_pairs_takes_each_ordered_pair_exactly_once():
+    for values in (1, 2, 5, 16, 256):
+        walk = pair_order(values)
+        pairs = walk[:-1] * values + walk[1:]
+        assert sorted(pairs.tolist()) == list(range(values**2))
+
+
+@pytest.mark.parametrize("mode", ["stationary", "streaming"])
+def test_exhaustive_activations_take_each_pair_once_in_every_lane_and_sums_may_stand_still(mode, tmp_path):
+    timed, design = toy_core(mode), toy_design(tmp_path, mode)
+    stimulus = make_stimulus(timed, design, StimulusConfig(1, 1, (3,), "exhaustive", partial_sum=-7))
+    assert stimulus.settle_steps.sum() == stimulus.cost_steps.sum() == 65536
+    lanes = [words(stimulus, timed, design, lane.activation)[0] for lane in design.lanes]
+    for activation in lanes:
+        for steps in (stimulus.settle_steps, stimulus.cost_steps):
+            (after,) = np.nonzero(steps)
+            pairs = (activation[after - 1] + 128) * 256 + activation[after] + 128
+            assert np.unique(pairs).size == 65536
+    assert (words(stimulus, timed, design, "acc_out") == -7).all()
+    assert "each of the 256 x 256 activation pairs once" in stimulus.text
+    assert "partial sum -7" in stimulus.text
+
+
+def test_a_streaming_lane_comes_from_every_other_weight_equally_often(streaming):
+    timed, design = streaming
+    stimulus = make_stimulus(timed, design, StimulusConfig(512, 3, (9,)))
+    lanes = np.stack([words(stimulus, timed, design, lane.weight)[0] for lane in design.lanes], axis=1)
+    (steps,) = np.nonzero(stimulus.cost_steps)
+    came_from = lanes[steps - 1, np.arange(512) % 2]
+    assert np.bincount(came_from + 128, minlength=256).tolist() == [2] * 256
+    np.testing.assert_array_equal(came_from, previous_weights(design, StimulusConfig(512, 3), 512))
+
+
+def test_recorded_operands_are_stepped_through_as_they_are(stationary):
+    timed, design = stationary
+    activations, sums = np.arange(-20, 20)[:, None], np.arange(40) * 3 - 60
+    stimulus = make_stimulus(timed, design, StimulusConfig(1, 1, (3, 4), Recorded(activations, sums)))
+    assert stimulus.settle_steps.sum() == 39
+    for block in range(2):
+        np.testing.assert_array_equal(words(stimulus, timed, design, "act_out")[block], activations[:, 0])
+        np.testing.assert_array_equal(words(stimulus, timed, design, "acc_out")[block], sums)
+    assert "activations as recorded from a model, partial sums recorded with them" in stimulus.text
+
+
+def test_recorded_operands_of_another_shape_or_width_are_refused_with_every_reason(stationary):
+    wrong = Recorded(np.full((5, 2), 128), np.zeros(4, dtype=int))
+    with pytest.raises(SimulationError, match=r"toy: recorded operands do not fit: activations have shape \[5, 2\], "
+                       r"not \[step, 1\]; partial sums have shape \[4\], not \[5\]; activations reach from 128 to 128"):
+        make_stimulus(*stationary, StimulusConfig(activations=wrong))
+
+
+@pytest.mark.parametrize("inputs", range(5))
+def test_eight_states_at_once_settle_to_the_truth_table(inputs):
+    rng = np.random.default_rng(inputs)
+    for truth in {0, (1 << (1 << inputs)) - 1, *rng.integers(0, 1 << (1 << inputs), 50).tolist()}:
+        states = rng.integers(0, 2, (inputs, 77), dtype=np.uint8)
+        pattern = sum((states[i].astype(int) << i for i in range(inputs)), np.zeros(77, int))
+        packed = combine(int(truth), [np.packbits(state) for state in states], 10)
+        np.testing.assert_array_equal(np.unpackbits(packed, count=77), truth >> pattern & 1)

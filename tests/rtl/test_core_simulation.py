@@ -6,7 +6,7 @@ import pytest
 
 from characterization.annotation import annotate
 from characterization.benches.activity import check_observed
-from characterization.benches.stimulus import StimulusConfig
+from characterization.benches.operands import StimulusConfig
 from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.energy import simulate_weights
