@@ -41,7 +41,7 @@ def combine(truth: int, inputs: Sequence[np.ndarray], size: int) -> np.ndarray:
         return combine(low, inputs[:-1], size)
     full, last = (1 << half) - 1, inputs[-1]
     if high == low ^ full:
-        return last ^ combine(low, inputs[:-1], size)
+        return np.asarray(last ^ combine(low, inputs[:-1], size))
     if_high = last if high == full else last & combine(high, inputs[:-1], size) if high else None
     if_low = ~last if low == full else ~last & combine(low, inputs[:-1], size) if low else None
     if if_high is None or if_low is None:
