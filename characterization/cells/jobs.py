@@ -5,12 +5,14 @@ The result does not depend on the number of workers, nor on what was there befor
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from characterization.artifact import write_text
@@ -77,7 +79,7 @@ def run_jobs(
     missing = [job for job in jobs if job not in found]
     if missing:
         # Started afresh, so that a worker has nothing of its parent but its arguments.
-        pool = ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn"))
+        pool = ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn"), leave_with_parent)
         try:
             waiting = {pool.submit(measure_job, job, measure, jobs[job]): job for job in missing}
             for future in as_completed(waiting):
@@ -86,6 +88,18 @@ def run_jobs(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return tuple(found[job] for job in jobs)
+
+
+def leave_with_parent() -> None:
+    """Make this worker end when its parent is killed; else it would wait for work for ever."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Counter:

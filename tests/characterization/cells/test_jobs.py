@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +31,12 @@ def deadly(cell, condition):
     if cell == "inv_1":
         os._exit(1)
     return made(cell, condition)
+
+
+def endless(cell, condition):
+    Path(cell).write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.1)
 
 
 def jobs_in(folder):
@@ -92,3 +101,25 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path):
     for path in (tmp_path / "fresh").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
     assert not list(Path(tmp_path).glob(".*.partial"))
+
+
+def test_workers_end_when_the_run_is_killed(tmp_path):
+    mark = tmp_path / "worker"
+    text = f"""
+from pathlib import Path
+from tests.characterization.cells.test_jobs import HIGH, endless, ignore
+from characterization.cells.jobs import Job, run_jobs
+if __name__ == "__main__":
+    run_jobs({{Job({str(mark)!r}, HIGH): Path({str(tmp_path / "result.json")!r})}}, endless, 1, ignore)
+"""
+    (tmp_path / "program.py").write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    program = subprocess.Popen([sys.executable, str(tmp_path / "program.py")], env=environment)
+    while not (mark.is_file() and mark.read_text()):
+        assert program.poll() is None
+        time.sleep(0.05)
+    program.kill()
+    program.wait()
+    while Path(f"/proc/{mark.read_text()}").exists():
+        time.sleep(0.05)
+    assert not (tmp_path / "result.json").exists()
