@@ -27,12 +27,13 @@ from characterization.corner_stages import (
 )
 from characterization.design import MacDesign, read_design
 from characterization.equivalence import prove_equivalent
+from characterization.errors import ArtifactError
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
 from characterization.profile import CERTIFIED, MacProfile, ProfileHead
 from characterization.synthesis import synthesize
 
-__all__ = ["CharacterizeConfig", "profile_mac", "run_benches", "select_pdk", "slowest"]
+__all__ = ["CharacterizeConfig", "profile_mac", "reopen", "run_benches", "select_pdk", "slowest"]
 
 
 def select_pdk(name: str, liberty: list[Path] | None, root: Path | None = None) -> Pdk:
@@ -71,6 +72,26 @@ def profile_mac(
     cores = annotate_all(bench, corners, progress)
     results = [measure_corner(bench, core, progress) for core in cores]
     return assemble(bench, pdk, netlist, results)
+
+
+def reopen(
+    profile: MacProfile, design_path: Path, pdk: Pdk, work: Path, progress: StageProgress
+) -> tuple[MacDesign, tuple[CornerCore, ...]]:
+    """Return the design of a profile and its netlist annotated at the profile's corners, to measure more of it.
+
+    Raises:
+        ArtifactError: what is mapped now is not the profile's netlist.
+        CharacterizationError: a stage failed.
+    """
+    design = read_design(design_path)
+    folder = work / f"{design.name}-{pdk.name}"
+    netlist = map_design(design, pdk, folder, progress)
+    if netlist.digest != profile.head.netlist_digest:
+        raise ArtifactError(f"{design.name} on {pdk.name} maps to netlist {netlist.digest[:12]}, the profile is of "
+                            f"{profile.head.netlist_digest[:12]}: Verilog, cells or Yosys have changed; run "
+                            "`characterize run` again.")
+    bench = Bench(design, abut(netlist, design.neighbours), CharacterizeConfig(), folder)
+    return design, tuple(annotate_all(bench, [pdk.corner(name) for name in profile.corners], progress))
 
 
 def annotate_all(bench: Bench, corners: Sequence[Corner], progress: StageProgress) -> list[CornerCore]:

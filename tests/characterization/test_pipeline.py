@@ -4,10 +4,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from characterization.errors import LibertyError
+from characterization.design import read_design
+from characterization.errors import ArtifactError, LibertyError
 from characterization.pdk import Pdk, read_pdk
-from characterization.pipeline import CharacterizeConfig, profile_mac, run_benches, select_pdk, slowest
+from characterization.pipeline import (
+    CharacterizeConfig,
+    map_design,
+    profile_mac,
+    reopen,
+    run_benches,
+    select_pdk,
+    slowest,
+)
 from characterization.profile_file import save_profile
+from tests.characterization.synthetic import synthetic_profile
 
 ROOT = Path(__file__).parent.parent.parent
 PE = ROOT / "rtl" / "systolic_pe"
@@ -40,6 +50,18 @@ def test_a_profile_is_equal_to_the_byte_whatever_the_workers_and_the_cache(tmp_p
     assert (first.register_energy_fj < first.energy_fj).all()
     assert first.energy_fj[0, 128] == first.energy_fj[0].min()
     assert np.ptp(first.topological_ps[0]) > 0
+
+
+@pytest.mark.tool
+def test_a_profile_is_reopened_only_where_its_netlist_is_mapped_again(tmp_path: Path):
+    pdk = read_pdk("osu018")
+    netlist = map_design(read_design(PE), pdk, tmp_path / f"systolic_pe-{pdk.name}", Stages())
+    head = replace(synthetic_profile().head, netlist_digest=netlist.digest)
+    profile = synthetic_profile((("typical", "tt", 25.0, 1.8),), head=head)
+    design, cores = reopen(profile, PE, pdk, tmp_path, Stages())
+    assert (design.name, [core.corner.name for core in cores]) == ("systolic_pe", ["typical"])
+    with pytest.raises(ArtifactError, match=r"systolic_pe on osu018 maps to netlist \w{12}, the profile is of abab"):
+        reopen(synthetic_profile(), PE, pdk, tmp_path, Stages())
 
 
 @pytest.mark.tool
