@@ -21,20 +21,20 @@ UNREACHED = np.zeros(2)
 
 
 def annotate(
-    netlist: Netlist, library: CellLibrary, corner: Corner, clock: str, like: TimingGraph | None = None
+    netlist: Netlist, library: CellLibrary, corner: Corner, clock: str, wire_load: str = ""
 ) -> TimedNetlist:
     """Return one cycle of a mapped (abutted) netlist with delays and energies, no weight fixed.
 
     Delays include the library's factor for several inputs that switch at once; that is the one delay set which the
     topological bound, SAT and simulation share. A delay is the greatest over all conditions and over all slews that
     the input may have, from the steepest to the flattest. Ports arrive at time 0 with slew 0 and outputs weigh
-    nothing; the clock is ideal.
+    nothing; the clock is ideal. Wires weigh nothing unless `wire_load` names a wire-load model of the library.
 
     Raises:
         NetlistError: a loop, a net without one driver, or a flop that the clock port does not clock directly.
         LibertyError: the library lacks a cell, pin or arc.
     """
-    return annotate_graph(build_graph(netlist, library, clock, like), library, corner)
+    return annotate_graph(build_graph(netlist, library, clock, wire_load=wire_load), library, corner)
 
 
 def annotate_graph(graph: TimingGraph, library: CellLibrary, corner: Corner) -> TimedNetlist:

@@ -18,6 +18,7 @@ from characterization.commands.progress import progress_bars
 from characterization.commands.run import run
 from characterization.commands.show import show
 from characterization.commands.table import table
+from characterization.commands.timing import timing
 from characterization.errors import CharacterizationError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command()(show)
 app.command()(pdks)
 app.command()(cells)
 app.command()(cells_show)
+app.command()(timing)
 
 
 @app.command()

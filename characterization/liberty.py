@@ -15,7 +15,8 @@ from typing import Literal
 from characterization.boolean import Function, parse_function
 from characterization.errors import LibertyError
 from characterization.liberty_syntax import Group, parse_liberty
-from characterization.liberty_tables import Edges, TableReader, operating_conditions
+from characterization.liberty_tables import Edges, TableReader, operating_conditions, read_units
+from characterization.wire_load import WireLoad, read_wire_loads
 
 Direction = Literal["input", "output", "inout", "internal"]
 # Arc types that timing reads; pulse widths, recovery, three-state, and asynchronous set and clear are left out.
@@ -131,6 +132,7 @@ class CellLibrary:
             pin, output edge), the pair (late, early); late is at least 1, early at most 1, a cell not listed has 1.
         multi_input_source: where those factors come from, in words; '' if nobody asked for any.
         interpolated: names of the two libraries between whose voltages this one lies; None if it was read from a file.
+        wire_loads: wire-load models by name; `default` is the library's default one.
     """
 
     name: str
@@ -141,6 +143,7 @@ class CellLibrary:
     multi_input: Mapping[str, Mapping[tuple[str, int], tuple[float, float]]] = field(default_factory=dict)
     multi_input_source: str = ""
     interpolated: tuple[str, str] | None = None
+    wire_loads: Mapping[str, WireLoad] = field(default_factory=dict)
 
     def cell(self, kind: str, needed_by: str) -> LibraryCell:
         """Return the cell called `kind`, usable in timing; `needed_by` names who asks.
@@ -157,6 +160,18 @@ class CellLibrary:
             raise LibertyError(f"{self.cells[kind].where}: cell {kind}, which {needed_by} needs, is not supported: "
                                f"{reason}. Add it to the PDK's dont_use.")
         return self.cells[kind]
+
+    def wire_load(self, name: str) -> WireLoad:
+        """Return the wire-load model called `name`.
+
+        Raises:
+            LibertyError: there is none.
+        """
+        if name not in self.wire_loads:
+            files = ", ".join(str(path) for path in self.paths)
+            raise LibertyError(f"{files}: no wire-load model {name!r}; it has "
+                               f"{', '.join(sorted(self.wire_loads)) or 'none'}.")
+        return self.wire_loads[name]
 
 
 def read_liberty(paths: tuple[Path, ...]) -> CellLibrary:
@@ -180,7 +195,11 @@ def read_liberty(paths: tuple[Path, ...]) -> CellLibrary:
     if not cells:
         raise LibertyError(f"{paths[0]}: has no cells.")
     voltage_v, temp_c = operating_conditions(libraries[0])
-    return CellLibrary(libraries[0].name, tuple(paths), MappingProxyType(cells), voltage_v, temp_c)
+    wires: dict[str, WireLoad] = {}
+    for library in reversed(libraries):
+        wires |= read_wire_loads(library, read_units(library))
+    return CellLibrary(libraries[0].name, tuple(paths), MappingProxyType(cells), voltage_v, temp_c,
+                       wire_loads=MappingProxyType(wires))
 
 
 class CellReader:

@@ -124,7 +124,10 @@ def parse_liberty(path: Path) -> Group:
         if kind == "value":
             open_groups[-1].simple[found["name"]] = found["value"]
         elif kind == "arguments":
-            open_groups[-1].lists[found["name"]] = found["arguments"]
+            holder, name, before = open_groups[-1].lists, found["name"], ""
+            if name == "fanout_length" and name in holder:  # the one list that a group states line by line
+                before = holder[name] + ";"
+            holder[name] = before + found["arguments"]
         elif kind == "open":
             group = Group(source, found.start("name"), found["name"], found["arguments"])
             open_groups[-1].groups.append(group)

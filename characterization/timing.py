@@ -72,7 +72,7 @@ def free_ps(timed: TimedNetlist, design: MacDesign) -> float:
 
 def sta_ps(
     netlist: Netlist, library: CellLibrary, design: MacDesign, weights: np.ndarray,
-    scope: Literal["weight", "all"] = "weight",
+    scope: Literal["weight", "all"] = "weight", wire_load: str = "",
 ) -> np.ndarray:
     """Return the worst path as OpenSTA reports it under case analysis, for each value `[weight]`.
 
@@ -82,14 +82,15 @@ def sta_ps(
         design: names the weight registers and what is held.
         weights: values of all lanes.
         scope: count the sinks in the weight's reach, as `topological_ps` does, or all.
+        wire_load: a wire-load model of the library; '' for wires that weigh nothing.
     """
-    result: np.ndarray = sta_sweep_ps(netlist, [library], design, weights, scope)[0]
+    result: np.ndarray = sta_sweep_ps(netlist, [library], design, weights, scope, wire_load)[0]
     return result
 
 
 def sta_endpoints_ps(
     netlist: Netlist, library: CellLibrary, design: MacDesign, weights: np.ndarray, logic: Logic = "text",
-    dead_slews: bool = False,
+    dead_slews: bool = False, wire_load: str = "",
 ) -> dict[str, np.ndarray]:
     """Return the latest arrival plus setup at every endpoint, as `sta_ps` does, by origin `[weight]`; -inf for never.
 
@@ -100,8 +101,9 @@ def sta_endpoints_ps(
         weights: values of all lanes.
         logic: "truth" spreads constants by truth tables, which know more than OpenSTA's way along a function's text.
         dead_slews: merge the slews of arcs that constants have switched off, as some versions of OpenSTA do.
+        wire_load: a wire-load model of the library; '' for wires that weigh nothing.
     """
-    graph = build_graph(netlist, library, design.clock)
+    graph = build_graph(netlist, library, design.clock, wire_load=wire_load)
     cases = cases_of(graph, fixed_nets(graph, design, weights), len(weights), logic)
     settled = settle(graph, keep_dead_slews(cases) if dead_slews else cases)
     return dict(zip([sink.origin for sink in graph.sinks], setup_needs_ps(graph, settled), strict=True))
@@ -117,13 +119,13 @@ def sta_hold_ps(netlist: Netlist, library: CellLibrary, clock: str) -> dict[str,
 
 def sta_sweep_ps(
     netlist: Netlist, libraries: Sequence[CellLibrary], design: MacDesign, weights: np.ndarray,
-    scope: Literal["weight", "all"] = "weight",
+    scope: Literal["weight", "all"] = "weight", wire_load: str = "",
 ) -> np.ndarray:
     """Return `sta_ps` at several corners `[corner, weight]`; order and constants are found once where cells agree."""
     worst = np.zeros((len(libraries), len(weights)))
     graph, cases = None, None
     for row, library in zip(worst, libraries, strict=True):
-        graph = build_graph(netlist, library, design.clock, graph)
+        graph = build_graph(netlist, library, design.clock, graph, wire_load)
         if cases is None or cases.shape != shape_of(graph):
             cases = cases_of(graph, fixed_nets(graph, design, weights), len(weights))
         counted = {sink.origin for sink in (weight_sinks(graph, design) if scope == "weight" else graph.sinks)}

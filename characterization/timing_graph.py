@@ -5,6 +5,7 @@ What timing has to know of a clock cycle before any delay is known. Order comes 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from characterization.netlist import CONSTANTS, Cell, Netlist, sorted_cells
 from characterization.timed import Sink, Source
 from characterization.timing_arcs import ArcSet, Check, GraphGate, Launch, checks_of, gates_of, launches_of
 from characterization.timing_arrays import ArcArrays, compile_arcs, net_index
+from characterization.wire_load import WireLoad
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class TimingGraph:
 
 
 def build_graph(
-    netlist: Netlist, library: CellLibrary, clock: str, like: TimingGraph | None = None
+    netlist: Netlist, library: CellLibrary, clock: str, like: TimingGraph | None = None, wire_load: str = ""
 ) -> TimingGraph:
     """Return the timing graph of a mapped (abutted) netlist clocked by port `clock`.
 
@@ -93,16 +95,18 @@ def build_graph(
         library: the corner's cells.
         clock: the clock port.
         like: the graph of the same netlist at another corner, whose order of gates is taken over.
+        wire_load: a wire-load model of the library; '' for wires that weigh nothing.
 
     Raises:
         NetlistError: a net without or with several drivers, a combinational loop, or a flop that is not clocked by
             the rising edge of `clock` itself.
-        LibertyError: the library lacks a cell, pin or arc that the netlist needs.
+        LibertyError: the library lacks a cell, pin, arc or wire-load model that is needed.
     """
     cells = {kind: library.cell(kind, f"netlist {netlist.top}") for kind in sorted({c.kind for c in netlist.cells})}
     clock_net = netlist.port(clock).nets[0]
     check_drivers(netlist)
-    load_ff, light_ff = loads_of(netlist, cells, least=False), loads_of(netlist, cells, least=True)
+    wires = library.wire_load(wire_load) if wire_load else None
+    load_ff, light_ff = (loads_of(netlist, cells, wires, least) for least in (False, True))
     flops = [cell for cell in sorted_cells(netlist.cells) if cells[cell.kind].flop]
     for flop in flops:
         check_flop(netlist, flop, cells[flop.kind], clock_net)
@@ -151,13 +155,23 @@ def same_order(netlist: Netlist, like: TimingGraph) -> list[Cell]:
     return [by_name[name] for name in dict.fromkeys(gate.cell for gate in like.gates)]
 
 
-def loads_of(netlist: Netlist, cells: Mapping[str, LibraryCell], least: bool) -> dict[str, tuple[float, float]]:
-    """Return the capacitance of every net by edge, fF: the pins it drives; wires and output ports weigh nothing."""
+def loads_of(
+    netlist: Netlist, cells: Mapping[str, LibraryCell], wires: WireLoad | None, least: bool
+) -> dict[str, tuple[float, float]]:
+    """Return the capacitance of every net by edge, fF: the pins it drives and its wires; ports weigh nothing.
+
+    Raises:
+        LibertyError: the wire-load model has resistance that counts.
+    """
     found = {}
+    outputs = Counter(net for port in netlist.ports if port.direction == "output" for net in port.nets)
     for net in {*netlist.driver, *netlist.inputs}:
         pins = [cells[cell.kind].pin(pin) for cell, pin in netlist.loads.get(net, ())]
         loads = [pin.least_capacitance_ff if least else pin.capacitance_ff for pin in pins]
-        found[net] = (sum(fall for fall, _ in loads), sum(rise for _, rise in loads))
+        fall_ff, rise_ff = sum(fall for fall, _ in loads), sum(rise for _, rise in loads)
+        fanout = len(pins) + outputs[net]
+        wire_ff = wires.wire_ff(fanout, max(fall_ff, rise_ff)) if wires and fanout else 0.0
+        found[net] = fall_ff + wire_ff, rise_ff + wire_ff
     return found
 
 

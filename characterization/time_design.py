@@ -1,0 +1,59 @@
+"""time_design(): static timing of a design at one corner, from its Verilog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from characterization.annotation import annotate
+from characterization.artifact import write_text
+from characterization.corner_library import read_corner
+from characterization.corner_stages import StageProgress
+from characterization.design import read_design
+from characterization.liberty import CellLibrary
+from characterization.netlist import Netlist, abut
+from characterization.pdk import Pdk
+from characterization.pipeline import map_design, slowest
+from characterization.sdf import sdf_text
+from characterization.timed import TimedNetlist
+from characterization.timing_report import Clock, TimingReport, timing_report
+
+
+def time_design(
+    design_path: Path, pdk: Pdk, corner_name: str | None, weight: int | None, n_paths: int, clock: Clock,
+    wire_load: str, sdf: Path | None, work: Path, progress: StageProgress,
+) -> TimingReport:
+    """Return the timing report of a design, abutted to itself where its neighbours are stated.
+
+    Args:
+        design_path: a `design.toml` or its folder.
+        pdk: the library and its corners.
+        corner_name: a corner of it; None for the slowest.
+        weight: the value all lanes hold; None for nothing held.
+        n_paths: how many of the worst endpoints are listed.
+        clock: what slacks are reckoned against.
+        wire_load: a wire-load model of the library; '' for wires that weigh nothing.
+        sdf: where to write the delays, with the netlist beside (`.v`); None for nowhere.
+        work: cache and logs.
+        progress: called with (stage, done, total).
+
+    Raises:
+        CharacterizationError: a stage failed; see `errors.py`.
+    """
+    design, corner = read_design(design_path), pdk.corner(corner_name) if corner_name else slowest(pdk)
+    netlist = map_design(design, pdk, work / f"{design.name}-{pdk.name}", progress)
+    joined = abut(netlist, design.neighbours)
+    progress("cell library", 0, 1)
+    library = read_corner(corner)
+    progress("cell library", 1, 1)
+    timed = annotate(joined, library, corner, design.clock, wire_load)
+    if sdf is not None:
+        save_sdf(sdf, timed, joined, library)
+    return timing_report(joined, timed, library, design, corner.name, weight, n_paths, clock, wire_load)
+
+
+def save_sdf(path: Path, timed: TimedNetlist, netlist: Netlist, library: CellLibrary) -> None:
+    """Write the delays of an annotated netlist as SDF, and the netlist beside as Verilog."""
+    clock_pins = {name: cell.clock_pin for name, cell in library.cells.items() if cell.flop}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, sdf_text(timed, netlist, clock_pins))
+    write_text(path.with_suffix(".v"), netlist.to_verilog())
