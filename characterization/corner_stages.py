@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from characterization.artifact import Provenance, cached, digest_file, digest_of
 from characterization.benches.activity import check_observed
-from characterization.benches.operands import StimulusConfig
+from characterization.benches.operands import StimulusConfig, n_transitions
 from characterization.design import MacDesign
 from characterization.energy import simulate_weights
 from characterization.hold import hold_report
@@ -32,11 +32,18 @@ Figures = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class CharacterizeConfig:
-    """What is simulated: transitions for each weight, the seed of the stimulus, and worker processes."""
+    """What is measured, and with how many workers.
+
+    Attributes:
+        transitions: simulated for each weight, where activations are random.
+        activations: `random`, or `exhaustive`: every pair of activations once, for each weight.
+        seed: of the stimulus.
+    """
 
     transitions: int = 300
     seed: int = 1
     workers: int = 2
+    activations: Literal["random", "exhaustive"] = "random"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,11 @@ class Bench:
     def weights(self) -> np.ndarray:
         """The weight values, sorted."""
         return np.array(self.design.weights)
+
+    @property
+    def stimulus(self) -> StimulusConfig:
+        """What each weight is simulated with."""
+        return StimulusConfig(self.config.transitions, self.config.seed, self.design.weights, self.config.activations)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -99,7 +111,8 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
     inputs = bench.inputs | {"core": digest_core(core.timed)}
     delays = stage(bench, f"delays-{name}", inputs, {"version": 2}, partial(measure_delays, bench, core), progress)
     bound_ps = np.array(delays["topological_ps"])
-    config = {"transitions": bench.config.transitions, "seed": bench.config.seed, "version": 1}
+    config = {"transitions": n_transitions(bench.design, bench.stimulus), "activations": bench.config.activations,
+              "seed": bench.config.seed, "version": 2}  # fmt: skip
     build = partial(measure_activity, bench, core, bound_ps, partial(progress, f"simulation {name}"))
     activity = stage(bench, f"simulation-{name}", inputs, config, build, progress)
     words = {"stimulus", "hold_endpoint"}
@@ -141,9 +154,8 @@ def measure_activity(
     Raises:
         SimulationError: a transition settles after the bound.
     """
-    stimulus = StimulusConfig(bench.config.transitions, bench.config.seed, tuple(bench.weights.tolist()))
     folder = bench.folder / core.corner.name
-    activity = simulate_weights(core.timed, bench.design, stimulus, folder, bench.config.workers, tick)
+    activity = simulate_weights(core.timed, bench.design, bench.stimulus, folder, bench.config.workers, tick)
     check_observed(activity.weights, activity.settle_ps, bound_ps)
     return {"observed_ps": activity.observed_ps.tolist(), "energy_fj": activity.mean_fj.tolist(),
             "energy_std_fj": activity.std_fj.tolist(), "register_energy_fj": activity.register_fj.tolist(),

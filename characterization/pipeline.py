@@ -15,6 +15,7 @@ import numpy as np
 from characterization.annotation import annotate
 from characterization.artifact import Provenance, cached, digest_file
 from characterization.benches.functional import FunctionalResult, run_functional
+from characterization.benches.operands import n_transitions
 from characterization.corner_grid import speed_of
 from characterization.corner_library import read_corner
 from characterization.corner_stages import (
@@ -149,12 +150,13 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
     unknown = {name: np.full(bench.weights.size, np.nan) for name in CERTIFIED}
     rows = [unknown | dict(result.figures) for result in results]
     measured: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    settings = {"transitions": bench.config.transitions, "seed": bench.config.seed}
+    count = n_transitions(design, bench.stimulus)
+    settings = {"transitions": count, "activations": bench.config.activations, "seed": bench.config.seed}
     inputs = {"netlist": netlist.digest, "design": bench.inputs["design"]}
     inputs |= {f"liberty {corner.name}": "+".join(map(digest_file, corner.liberty)) for corner in corners}
     return MacProfile(
         head, bench.weights, tuple(corner.name for corner in corners), tuple(corner.process for corner in corners),
-        tuple(between(corner) for corner in corners), n_transitions=bench.config.transitions,
+        tuple(between(corner) for corner in corners), n_transitions=count,
         leakage_nw=np.array([core.leakage_nw for core in timed]),
         voltage_v=np.array([corner.voltage_v for corner in corners]),
         temp_c=np.array([corner.temp_c for corner in corners]),

@@ -33,6 +33,9 @@ def run(
         float, typer.Option(min=0.0, max=0.5, help="share by which the supply may fall below nominal")
     ] = SUPPLY_TOLERANCE,
     transitions: Annotated[int, typer.Option(min=300, help="simulated transitions for each weight value")] = 300,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="simulate every pair of activations for each weight value (minutes)")
+    ] = False,
     seed: Annotated[int, typer.Option(help="seed of the stimulus")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     work: WorkPath = Path("build/characterize"),
@@ -48,7 +51,7 @@ def run(
 
     library = select_pdk(pdk, liberty, pdk_root)
     chosen = choose_corners(library, CornerConfig(words_of(corners), volts_of(voltages), signoff, tolerance))
-    config = CharacterizeConfig(transitions, seed, workers)
+    config = CharacterizeConfig(transitions, seed, workers, "exhaustive" if exhaustive else "random")
     with progress_bars() as progress:
         profile = profile_mac(design, library, chosen, config, work, progress)
     save_profile(profile, out)
