@@ -116,13 +116,39 @@ def circuit_lines(bench: Bench, options: str, leakage: bool) -> list[str]:
     lines = [f"* {circuit.name}", ".option scale=1.0u", ".param mc_mm_switch=0"]
     lines += [model_text(path, [d for d in circuit.devices if path.parent.name.startswith(d.kind)]).rstrip()
               for path in files]
-    lines += [bench.cell.text.rstrip(), f".temp {bench.condition.temp_c:g}", f".options {options}"]
+    text = without_wires(bench.cell.text) if leakage else bench.cell.text
+    lines += [text.rstrip(), f".temp {bench.condition.temp_c:g}", f".options {options}"]
     lines += [f"{SUPPLY} VPWR 0 {bench.condition.voltage_v:.6g}"]
     # A dc value and a waveform side by side: `alter` changes the one that the analysis reads.
     lines += [f"v{pin} {pin} 0 dc 0 pwl(0 0 1n 0)" if not leakage else f"v{pin} {pin} 0 dc 0" for pin in bench.inputs]
     lines += [f"c{pin} {pin} 0 1f" for pin in bench.outputs]
     ports = " ".join(RAILS.get(port, port) for port in circuit.ports)
     return [*lines, f"xcell {ports} {circuit.name}"]
+
+
+def without_wires(text: str) -> str:
+    r"""Return a subcircuit whose resistors are shorts and whose capacitors are gone: the same operating point.
+
+    With resistors of some ohms beside leakages of 1e15 ohms, ngspice now and then takes a wrong point for converged.
+
+    >>> print(without_wires("R0 A_1 A 60\nC0 A B 1f\nX0 Y A_1 VGND VNB nfet w=1"))
+    X0 Y A VGND VNB nfet w=1
+    """
+    joined: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        while node in joined:
+            node = joined[node]
+        return node
+
+    lines = text.splitlines()
+    for words in (line.split() for line in lines):
+        if words[0].startswith("R") and root(words[1]) != root(words[2]):
+            # The shorter name is the pin's or the net's own, without a terminal's number.
+            one, other = sorted((root(words[1]), root(words[2])), key=lambda name: (len(name), name))
+            joined[other] = one
+    return "\n".join(" ".join(root(word) for word in line.split()) if line.startswith("X") else line
+                     for line in lines if line[0] not in "RC")
 
 
 def alterations(stimulus: Stimulus, before: Stimulus | None) -> list[str]:

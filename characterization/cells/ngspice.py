@@ -26,6 +26,8 @@ from characterization.cells.deck import (
 )
 from characterization.errors import CellsError, ToolMissingError
 
+# Currents of inputs, as a share of the supply's, that an operating point may have.
+GATE_SHARE = 0.1
 PS_PER_S = 1e12
 UA_PER_A = 1e6
 NW_PER_W = 1e9
@@ -114,9 +116,7 @@ def leakage_nw(
     plots = {round(float(plot["index"][0])): plot for plot in read_plots(data)}
     powers = []
     for index, state in enumerate(states):
-        half_v = bench.condition.voltage_v / 2
-        if index not in plots or any((plots[index][f"v({pin.lower()})"][0] > half_v) != state[pin]
-                                     for pin in bench.outputs if pin in state):
+        if index not in plots or not is_operating_point(bench, plots[index], state):
             shown = " ".join(f"{pin}={value}" for pin, value in state.items())
             raise CellsError(f"{bench.cell.circuit.name}: no operating point in state {shown} at "
                              f"{bench.condition.voltage_v:g} V: {complaint(said)}")
@@ -124,6 +124,18 @@ def leakage_nw(
         amperes = sum(-float(plots[index][f"i({source})"][0]) * high for source, high in volts.items())
         powers.append(amperes * bench.condition.voltage_v * NW_PER_W)
     return powers
+
+
+def is_operating_point(bench: Bench, plot: Mapping[str, np.ndarray], state: Mapping[str, int]) -> bool:
+    """Return whether a point is one: the outputs are where they belong, and currents flow where they can.
+
+    The models have no gate leakage. A search that ended too early shows as currents of inputs, or into the supply.
+    """
+    half_v = bench.condition.voltage_v / 2
+    right = all((plot[f"v({pin.lower()})"][0] > half_v) == state[pin] for pin in bench.outputs if pin in state)
+    supply_a = -float(plot[f"i({SUPPLY})"][0])
+    inputs_a = max((abs(float(plot[f"i(v{pin.lower()})"][0])) for pin in bench.inputs), default=0.0)
+    return right and supply_a > 0 and inputs_a < GATE_SHARE * supply_a
 
 
 def run_deck(deck: str, work: Path) -> tuple[bytes, str]:
