@@ -1,0 +1,309 @@
+"""certify_weights(), certify_set(): the exact delay of weight values and of codebooks, over all other inputs.
+
+*Certified* is the floating-mode (XBD0) delay: the latest time, setup included, at which any register that the weight
+reaches can still change, whatever the other sources hold or held before, with every gate delay anywhere in [0, d].
+In `stationary` mode the weight has been constant since at least one cycle; in `swap` mode it launches at clk->q with
+all other sources and only its final value is known, which covers any value before. Controls under `hold` stand still.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from characterization.artifact import digest_bytes, digest_of, write_text
+from characterization.certify_search import CertifyConfig, Found, Members, search
+from characterization.design import MacDesign
+from characterization.errors import CertifyError
+from characterization.floating_case import UNKNOWN, floating_case
+from characterization.floating_mode import FloatingCore, floating_core
+from characterization.timed import TimedNetlist
+from characterization.timing import fix, fixed_nets, weight_sinks
+from characterization.units import FS_PER_PS
+
+__all__ = ["Certificate", "CertifiedDelays", "CertifyConfig", "certify_set", "certify_weights", "codebook_digest"]
+
+Mode = Literal["stationary", "swap"]
+Progress = Callable[[int, int], None]
+Job = tuple[np.ndarray, np.ndarray]
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedDelays:
+    """What is proved of each weight value.
+
+    Attributes:
+        weights: values of all lanes.
+        mode: stationary or swap.
+        lower_ps: the requirement that the witness has `[weight]`.
+        upper_ps: what no vector exceeds: the certified delay `[weight]`.
+        exact: whether both are equal; if not, the time limit struck `[weight]`.
+        topological_ps: the longest path, on the same whole femtoseconds `[weight]`.
+        sources: nets of the witnesses' columns.
+        witnesses: final values of the sources that attain `lower_ps`, uint8 `[weight, source]`.
+    """
+
+    weights: tuple[int, ...]
+    mode: Mode
+    lower_ps: np.ndarray
+    upper_ps: np.ndarray
+    exact: np.ndarray
+    topological_ps: np.ndarray
+    sources: tuple[str, ...]
+    witnesses: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.lower_ps, self.upper_ps, self.exact, self.topological_ps, self.witnesses):
+            array.setflags(write=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What is proved of a set of values, any of which each lane may hold.
+
+    Attributes:
+        codes: the values, sorted; None for all.
+        mode: stationary or swap.
+        lower_ps, upper_ps, exact, topological_ps: as in `CertifiedDelays`.
+        witness: final value of each source that attains `lower_ps`.
+    """
+
+    codes: tuple[int, ...] | None
+    mode: Mode
+    lower_ps: float
+    upper_ps: float
+    exact: bool
+    topological_ps: float
+    witness: dict[str, int]
+
+
+def codebook_digest(codes: Sequence[int]) -> str:
+    """Return the digest under which a set of values is known, whatever its order.
+
+    >>> codebook_digest([0, 64]) == codebook_digest([64, 0, 0])
+    True
+    """
+    return digest_of(sorted({int(code) for code in codes}))[:20]
+
+
+def certify_weights(
+    timed: TimedNetlist, design: MacDesign, weights: Sequence[int] | np.ndarray, mode: Mode,
+    config: CertifyConfig | None = None, workers: int = 1, progress: Progress | None = None, folder: Path | None = None,
+) -> CertifiedDelays:
+    """Return the certified delay of every weight value, all lanes alike.
+
+    Args:
+        timed: one cycle, abutted where the design pairs inputs with outputs.
+        design: names the weight registers and what is held.
+        weights: values to certify.
+        mode: whether the weight is constant or launched with the rest.
+        config: solver and time limit of each value.
+        workers: processes; the result does not depend on it.
+        progress: called with (values done, values).
+        folder: where finished values are kept; a killed run takes up what is there.
+
+    Raises:
+        CertifyError: a value does not fit the design, no register depends on the weight, or a gate lacks a delay.
+        NetlistError: a held or weight register is not in the netlist.
+    """
+    config = config or CertifyConfig()
+    values = checked(weights, design)
+    core = core_of(timed, design)
+    jobs = weight_jobs(core, timed, design, values, mode)
+    found = run_jobs(core, values, jobs, config, workers, progress, folder)
+    return CertifiedDelays(
+        tuple(values), mode,
+        lower_ps=np.array([one.lower_fs for one in found]) / FS_PER_PS,
+        upper_ps=np.array([one.upper_fs for one in found]) / FS_PER_PS,
+        exact=np.array([one.exact for one in found]),
+        topological_ps=np.array([floating_case(core, *job).topological_fs for job in jobs]) / FS_PER_PS,
+        sources=core.sources, witnesses=np.stack([one.witness for one in found]),
+    )
+
+
+def certify_set(
+    timed: TimedNetlist, design: MacDesign, codes: Sequence[int] | None, config: CertifyConfig | None = None,
+    mode: Mode = "swap",
+) -> Certificate:
+    """Return the certified delay of a set of values: each lane holds any of them, independently.
+
+    Args:
+        timed: one cycle.
+        design: names the weight registers and what is held.
+        codes: the values; None for all, which proves the clock of a baseline.
+        config: solver and time limit.
+        mode: `swap` for weights that launch with the rest, as in streaming designs; `stationary` for constant ones.
+
+    Raises:
+        CertifyError: no or wrong values, no register depends on the weight, or a gate lacks a delay.
+        NetlistError: a held or weight register is not in the netlist.
+    """
+    core = core_of(timed, design)
+    fixed, still = hold_job(core, timed, design)
+    lanes = lane_bits(core, timed, design)
+    members = None
+    if codes is not None:
+        mask = (1 << design.weight_bits) - 1
+        members = Members(lanes, tuple(code & mask for code in sorted(set(checked(codes, design)))))
+        fix_common(core, members, fixed)
+    if mode == "stationary":
+        still |= np.isin(main_source(core), [source for lane in lanes for source, _ in lane])
+    case = floating_case(core, fixed, still)
+    found = search(case, members, config or CertifyConfig())
+    return Certificate(
+        None if codes is None else tuple(sorted(set(map(int, codes)))), mode, found.lower_fs / FS_PER_PS,
+        found.upper_fs / FS_PER_PS, found.exact, case.topological_fs / FS_PER_PS,
+        dict(zip(core.sources, found.witness.tolist(), strict=True)),
+    )
+
+
+def checked(weights: Sequence[int] | np.ndarray, design: MacDesign) -> list[int]:
+    """Return weight values as integers.
+
+    Raises:
+        CertifyError: there are none, or one does not fit the weight register.
+    """
+    values = [int(weight) for weight in weights]
+    low, high = -(1 << design.weight_bits - 1), (1 << design.weight_bits - 1) - 1
+    if not values:
+        raise CertifyError(f"{design.name}: an empty set of weight values; name at least one of {low}..{high}.")
+    if outside := [value for value in values if not low <= value <= high]:
+        raise CertifyError(f"{design.name}: weight value {outside[0]} is out of range; it holds {low}..{high}.")
+    return values
+
+
+def core_of(timed: TimedNetlist, design: MacDesign) -> FloatingCore:
+    """Return the core with the sinks that the weight reaches.
+
+    Raises:
+        CertifyError: it reaches none.
+    """
+    sinks = weight_sinks(timed, design)
+    if not sinks:
+        names = ", ".join(lane.weight for lane in design.lanes)
+        raise CertifyError(f"{design.name}: no register of {timed.top} depends on the weight ({names}); check "
+                           "[[lanes]] in design.toml, or whether synthesis has removed the multiplier.")
+    return floating_core(timed, sinks)
+
+
+def main_source(core: FloatingCore) -> np.ndarray:
+    """Return the source of which each one is the complement, itself if it is none `[source]`."""
+    return np.where(core.twin >= 0, core.twin, np.arange(core.n_sources))
+
+
+def weight_jobs(
+    core: FloatingCore, timed: TimedNetlist, design: MacDesign, weights: list[int], mode: Mode
+) -> list[Job]:
+    """Return (fixed, still) sources of each weight value; see `floating_case`."""
+    hold, still = hold_job(core, timed, design)
+    number = {net: index for index, net in enumerate(core.sources)}
+    fixed = np.tile(hold, (len(weights), 1))
+    for net, values in fixed_nets(timed, design, np.array(weights)).items():
+        fixed[:, number[net]] = values
+    quiet = fixed[0] != UNKNOWN if mode == "stationary" else still
+    return [(row, quiet) for row in fixed]
+
+
+def hold_job(core: FloatingCore, timed: TimedNetlist, design: MacDesign) -> Job:
+    """Return (fixed, still) sources with only the controls held, and those of equal value whatever happens."""
+    fixed = np.full(core.n_sources, UNKNOWN, dtype=np.int8)
+    number = {net: index for index, net in enumerate(core.sources)}
+    for net, values in fixed_nets(timed, replace(design, lanes=()), np.zeros(1)).items():
+        fixed[number[net]] = values[0]
+    return fixed, fixed != UNKNOWN
+
+
+def lane_bits(
+    core: FloatingCore, timed: TimedNetlist, design: MacDesign
+) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Return (source, value at which the bit is 1) of every weight bit of every lane."""
+    number = {net: index for index, net in enumerate(core.sources)}
+
+    def bit(net: str) -> tuple[int, int]:
+        ones = fix(timed, net, np.ones(1, dtype=np.int64))
+        return next((number[name], int(value[0])) for name, value in ones.items() if core.twin[number[name]] < 0)
+
+    return tuple(tuple(bit(net) for net in design.nets_of(lane.weight)) for lane in design.lanes)
+
+
+def fix_common(core: FloatingCore, members: Members, fixed: np.ndarray) -> None:
+    """Fix, in place, the weight bits that are equal in all codes."""
+    for lane in members.lanes:
+        for bit, (source, one) in enumerate(lane):
+            if len(seen := {code >> bit & 1 for code in members.codes}) == 1:
+                value = one if seen == {1} else 1 - one
+                fixed[source] = value
+                fixed[core.twin == source] = 1 - value
+
+
+def run_jobs(
+    core: FloatingCore, weights: list[int], jobs: list[Job], config: CertifyConfig, workers: int,
+    progress: Progress | None, folder: Path | None,
+) -> list[Found]:
+    """Return what was found for each weight, in order."""
+    paths = [result_path(folder, core, job, config) for job in jobs]
+    found = {index: read_found(path) for index, path in enumerate(paths) if path and path.is_file()}
+    pending = [index for index in range(len(jobs)) if index not in found]
+    for index, result in solve_jobs(core, {index: jobs[index] for index in pending}, config, workers):
+        found[index] = result
+        if path := paths[index]:
+            write_text(path, found_text(result, weights[index]))
+        if progress:
+            progress(len(found), len(jobs))
+    return [found[index] for index in range(len(jobs))]
+
+
+def solve_jobs(
+    core: FloatingCore, jobs: dict[int, Job], config: CertifyConfig, workers: int
+) -> Iterator[tuple[int, Found]]:
+    """Yield (index, found) of each job as it ends."""
+    if min(workers, len(jobs)) <= 1:
+        yield from ((index, solve_job(core, config, job)) for index, job in jobs.items())
+        return
+    with ExitStack() as stack:
+        # Processes are started afresh: a forked one would inherit whatever threads hold.
+        pool = stack.enter_context(ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")))
+        stack.callback(pool.shutdown, cancel_futures=True)
+        running = {pool.submit(partial(solve_job, core, config), job): index for index, job in jobs.items()}
+        for future in as_completed(running):
+            yield running[future], future.result()
+
+
+def solve_job(core: FloatingCore, config: CertifyConfig, job: Job) -> Found:
+    """Return what is found for one weight."""
+    return search(floating_case(core, *job), None, config)
+
+
+def result_path(folder: Path | None, core: FloatingCore, job: Job, config: CertifyConfig) -> Path | None:
+    """Return where a weight's result is kept, by a digest of all that it depends on."""
+    if folder is None:
+        return None
+    arrays = (*core.gates, core.launch_fs, core.twin, core.sink_net, core.setup_fs, *job)
+    text = digest_of({"config": asdict(config), "version": VERSION, "sources": core.sources})
+    key = digest_bytes(text.encode() + b"".join(array.tobytes() for array in arrays))
+    return folder / f"certified-{key[:20]}.json"
+
+
+def found_text(found: Found, weight: int) -> str:
+    """Return a result as JSON."""
+    fields: dict[str, Any] = {"weight": weight, "lower_fs": found.lower_fs, "upper_fs": found.upper_fs,
+                              "witness": "".join(map(str, found.witness.tolist())), "n_questions": found.n_questions}
+    return json.dumps(fields) + "\n"
+
+
+def read_found(path: Path) -> Found:
+    """Return the result that `found_text` wrote."""
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    witness = np.array([int(bit) for bit in fields["witness"]], dtype=np.uint8)
+    return Found(fields["lower_fs"], fields["upper_fs"], witness, fields["n_questions"])

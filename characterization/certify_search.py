@@ -1,0 +1,190 @@
+"""search(): the exact floating-mode delay of one case: a SAT solver proves bounds, the vector engine attains them.
+
+From the longest path downwards in growing steps, "can any sink be later than T?" is asked. No: T is a bound. Yes: the
+vector that shows it, improved by flipping single bits, settles at some later time; that time is asked next, and when
+nothing can be later it is the exact delay. The same vector attains it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pysat.solvers import Solver
+
+from characterization.certify_encoding import Question, encode
+from characterization.errors import CertifyError
+from characterization.floating_case import UNKNOWN, FloatingCase
+from characterization.floating_mode import N_CONSTANTS, settle_fs
+
+SolverName = Literal["minisat22", "glucose4", "cadical153"]
+# The first step below the longest path, as a share of it, and how the step grows with each bound proved.
+FIRST_STEP, GROWTH = 0.004, 1.7
+# Once so many vectors in a row were beaten by another, the next time asked lies in the middle of what is left.
+PATIENCE = 4
+# The clock is looked at after so many conflicts.
+CONFLICTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class CertifyConfig:
+    """How to search: the solver, and seconds after which one certificate stays a bracket (None for no limit)."""
+
+    solver: SolverName = "minisat22"
+    time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the limit.
+
+        Raises:
+            CertifyError: it is not positive.
+        """
+        if self.time_limit_s is not None and not self.time_limit_s > 0:
+            raise CertifyError(f"time limit {self.time_limit_s} s must be positive; leave it out for no limit.")
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Which final values some sources may take together: each lane one of the codes, independently.
+
+    Attributes:
+        lanes: for each lane, (source, value at which the bit is 1) of every bit, lowest first.
+        codes: allowed values, as unsigned patterns.
+    """
+
+    lanes: tuple[tuple[tuple[int, int], ...], ...]
+    codes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search ended with.
+
+    Attributes:
+        lower_fs: `witness` settles then.
+        upper_fs: no vector settles later.
+        witness: final values of all sources, uint8 `[source]`.
+        n_questions: how often the solver was asked.
+    """
+
+    lower_fs: int
+    upper_fs: int
+    witness: np.ndarray
+    n_questions: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether the bound is attained."""
+        return self.lower_fs == self.upper_fs
+
+
+def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -> Found:
+    """Return the latest requirement over all vectors that the case and `members` allow."""
+    deadline = time.monotonic() + config.time_limit_s if config.time_limit_s else None
+    still = np.zeros(case.core.n_sources, dtype=bool) | (case.fixed != UNKNOWN)
+    for lane in members.lanes if members else ():
+        still[[source for source, _ in lane]] = True
+    vector = any_vector(case, members)
+    lower, vector = climb(case, vector, still)
+    upper, step, beaten, asked = max(case.topological_fs, lower), FIRST_STEP, 0, 0
+    while lower < upper:
+        target = max(lower, int(upper * (1 - step))) if asked == 0 or beaten == 0 else lower
+        if beaten > PATIENCE:
+            target = (lower + upper) // 2
+        later = late_vector(case, target, members, config, deadline)
+        asked += 1
+        if later is None:
+            break
+        if later.size == 0:
+            upper, step = target, step * GROWTH
+            beaten = min(beaten, 1)
+        else:
+            reached, vector = climb(case, later, still)
+            assert reached > target
+            lower, beaten = reached, beaten + 1
+    return Found(lower, upper, vector, asked)
+
+
+def any_vector(case: FloatingCase, members: Members | None) -> np.ndarray:
+    """Return one vector that the case and `members` allow: zeros and the first code."""
+    vector = np.where(case.fixed == UNKNOWN, 0, case.fixed).astype(np.uint8)
+    for lane in members.lanes if members else ():
+        assert members is not None
+        for bit, (source, one) in enumerate(lane):
+            vector[source] = one if members.codes[0] >> bit & 1 else 1 - one
+    return with_twins(case, vector)
+
+
+def with_twins(case: FloatingCase, vectors: np.ndarray) -> np.ndarray:
+    """Return `vectors` `[..., source]` with every complement source the opposite of its twin; changed in place."""
+    twin = case.core.twin
+    vectors[..., twin >= 0] = 1 - vectors[..., twin[twin >= 0]]
+    return vectors
+
+
+def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return the requirement of a vector improved by single flips until none helps, and the vector."""
+    flips = np.flatnonzero(~still & (case.core.twin < 0))
+    best = int(settle_fs(case.core, vector[None], case.launch_fs)[0])
+    while flips.size:
+        tried = np.repeat(vector[None], flips.size, axis=0)
+        tried[np.arange(flips.size), flips] ^= 1
+        found = settle_fs(case.core, with_twins(case, tried), case.launch_fs)
+        if found.max() <= best:
+            break
+        best, vector = int(found.max()), tried[int(found.argmax())]
+    return best, vector
+
+
+def late_vector(
+    case: FloatingCase, required_fs: int, members: Members | None, config: CertifyConfig, deadline: float | None
+) -> np.ndarray | None:
+    """Return a vector that is later than `required_fs`, an empty one if none is, None if time ran out."""
+    lanes = members.lanes if members else ()
+    asked = np.array([N_CONSTANTS + source for lane in lanes for source, _ in lane], dtype=np.int32)
+    question = encode(case, required_fs, asked)
+    clauses = question.clauses + membership(question, members) if members else question.clauses
+    with Solver(config.solver, bootstrap_with=clauses) as solver:
+        answer = solve(solver, deadline)
+        if answer is None:
+            return None
+        return vector_of(case, question, solver.get_model()) if answer else np.zeros(0, dtype=np.uint8)
+
+
+def solve(solver: Solver, deadline: float | None) -> bool | None:
+    """Return the solver's answer, None if the deadline passed first."""
+    if deadline is None:
+        return bool(solver.solve())
+    while time.monotonic() < deadline:
+        solver.conf_budget(CONFLICTS)
+        answer = solver.solve_limited()
+        if answer is not None:
+            return bool(answer)
+    return None
+
+
+def membership(question: Question, members: Members) -> list[list[int]]:
+    """Return the clauses that make each lane one of the codes: one new variable for each lane and code."""
+    clauses: list[list[int]] = []
+    fresh = question.n_variables
+    for lane in members.lanes:
+        chosen = [fresh + 1 + index for index in range(len(members.codes))]
+        fresh += len(members.codes)
+        clauses.append(chosen)
+        for code, choice in zip(members.codes, chosen, strict=True):
+            for bit, (source, one) in enumerate(lane):
+                variable = int(question.variable[N_CONSTANTS + source])
+                clauses.append([-choice, variable if (code >> bit & 1) == one else -variable])
+    return clauses
+
+
+def vector_of(case: FloatingCase, question: Question, model: list[int]) -> np.ndarray:
+    """Return the sources' values in a model; what the question left open is 0."""
+    vector = np.where(case.fixed == UNKNOWN, 0, case.fixed).astype(np.uint8)
+    for source in range(vector.size):
+        variable = int(question.variable[N_CONSTANTS + source])
+        if variable and case.fixed[source] == UNKNOWN:
+            vector[source] = (model[abs(variable) - 1] > 0) == (variable > 0)
+    return with_twins(case, vector)

@@ -1,0 +1,216 @@
+"""FloatingCase: a floating core under some fixed values, with the window of time in which each net can settle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from characterization.floating_mode import EVER, N_CONSTANTS, NO_ARC, FloatingCore, Gates, compiled
+
+UNKNOWN = 2
+# Times at which a net may become stable are listed up to so many; there may be millions.
+LISTED, MANY = 128, -1
+
+
+class State(NamedTuple):
+    """What fixed sources make of a core, as compiled functions take it.
+
+    Attributes:
+        value: final value of each net, 0, 1 or UNKNOWN `[net]`.
+        early_fs, late_fs: the window in which a net becomes stable at a value `[2 * net + value]`: not before `early`,
+            whatever the vector, and by `late` at the last. EVER for a net that stands still.
+        cube_start: where the cubes of a gate's value begin `[2 * gate + value]`: its primes, without those that the
+            fixed values contradict and without the literals that stand still.
+        cube_mask, cube_value: pins a cube names, and their bits.
+        moments_fs: every time at which a net may become stable at a value, in order `[2 * net + value, moment]`.
+        n_moments: how many there are, MANY if there are more than the row holds `[2 * net + value]`.
+    """
+
+    value: np.ndarray
+    early_fs: np.ndarray
+    late_fs: np.ndarray
+    cube_start: np.ndarray
+    cube_mask: np.ndarray
+    cube_value: np.ndarray
+    moments_fs: np.ndarray
+    n_moments: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FloatingCase:
+    """A core with some sources fixed.
+
+    Attributes:
+        core: the core.
+        fixed: final value of each source, 0, 1 or UNKNOWN `[source]`.
+        launch_fs: when each source settles, EVER for one that stands still `[source, value]`.
+        state: what follows for nets and gates.
+    """
+
+    core: FloatingCore
+    fixed: np.ndarray
+    launch_fs: np.ndarray
+    state: State
+
+    @property
+    def topological_fs(self) -> int:
+        """The longest path into a sink, setup included; 0 where nothing moves."""
+        latest = 0
+        for net, setups in zip(self.core.sink_net, self.core.setup_fs, strict=True):
+            for value, setup in enumerate(setups):
+                late = self.state.late_fs[2 * net + value]
+                if self.state.value[net] in (value, UNKNOWN) and EVER not in (late, setup):
+                    latest = max(latest, int(late + setup))
+        return latest
+
+
+def floating_case(core: FloatingCore, fixed: np.ndarray, still: np.ndarray) -> FloatingCase:
+    """Return `core` with some sources fixed.
+
+    Args:
+        core: the core.
+        fixed: final value of each source, 0, 1 or UNKNOWN, int8 `[source]`.
+        still: whether a source never moves, whatever its value, bool `[source]`.
+    """
+    launch_fs = np.where(still[:, None], EVER, core.launch_fs)
+    n_gates, n_nets = core.gates.function.size, len(core.names)
+    rows = core.gates.cube_start[2 * core.gates.function + 2] - core.gates.cube_start[2 * core.gates.function]
+    state = State(
+        np.full(n_nets, UNKNOWN, dtype=np.int8), np.full(2 * n_nets, EVER), np.full(2 * n_nets, EVER),
+        np.zeros(2 * n_gates + 1, dtype=np.int32), np.empty(rows.sum(), dtype=np.int32),
+        np.empty(rows.sum(), dtype=np.int32), np.empty((2 * n_nets, LISTED), dtype=np.int64),
+        np.zeros(2 * n_nets, dtype=np.int32),
+    )
+    sources = slice(N_CONSTANTS, N_CONSTANTS + core.n_sources)
+    state.value[: N_CONSTANTS] = 0, 1
+    state.value[sources] = fixed
+    for window in (state.early_fs, state.late_fs):
+        window.reshape(-1, 2)[sources] = launch_fs
+    state.moments_fs.reshape(-1, 2, LISTED)[sources, :, 0] = launch_fs
+    state.n_moments.reshape(-1, 2)[sources] = launch_fs != EVER
+    propagate(core.gates, state)
+    return FloatingCase(core, fixed, launch_fs, state)
+
+
+@compiled
+def propagate(gates: Gates, state: State) -> None:
+    """Fill in values, windows and cubes of all gates."""
+    for gate in range(gates.function.size):
+        net = state.value.size - gates.function.size + gate
+        begin, width = gates.pin_start[gate], gates.pin_start[gate + 1] - gates.pin_start[gate]
+        # Pins of known value, their bits, and those of them that stand still.
+        known, bits, quiet = 0, 0, 0
+        for pin in range(width):
+            into = gates.pin_net[begin + pin]
+            if state.value[into] != UNKNOWN:
+                known |= 1 << pin
+                bits |= int(state.value[into]) << pin
+                quiet |= int(state.late_fs[2 * into + state.value[into]] == EVER) << pin
+        for out in range(2):
+            remaining_cubes(gates, state, gate, out, known, bits, quiet)
+            settle_window(gates, state, gate, net, out, known)
+            list_moments(gates, state, gate, net, out)
+
+
+@compiled
+def remaining_cubes(
+    gates: Gates, state: State, gate: int, out: int, known: int, bits: int, quiet: int
+) -> None:
+    """List the cubes of a gate's value that the known pins allow, without their quiet pins."""
+    first = count = state.cube_start[2 * gate + out]
+    row = 2 * gates.function[gate] + out
+    for cube in range(gates.cube_start[row], gates.cube_start[row + 1]):
+        if (gates.cube_value[cube] ^ bits) & gates.cube_mask[cube] & known == 0:
+            state.cube_mask[count] = gates.cube_mask[cube] & ~quiet
+            state.cube_value[count] = gates.cube_value[cube] & ~quiet
+            count += 1
+    if quiet:
+        count = drop_contained(state.cube_mask, state.cube_value, first, count)
+    state.cube_start[2 * gate + out + 1] = count
+
+
+@compiled
+def settle_window(gates: Gates, state: State, gate: int, net: int, out: int, known: int) -> None:
+    """Note when a gate's output settles to one value at the earliest and at the latest, and whether it must.
+
+    A cube of known pins holds whatever the rest do, so the output waits for it at most.
+    """
+    begin = gates.pin_start[gate]
+    soonest, latest, certain = NO_ARC, EVER, NO_ARC
+    for cube in range(state.cube_start[2 * gate + out], state.cube_start[2 * gate + out + 1]):
+        last, least = EVER, EVER
+        for pin in range(gates.pin_start[gate + 1] - begin):
+            if state.cube_mask[cube] >> pin & 1:
+                bit = state.cube_value[cube] >> pin & 1
+                literal, delay = 2 * gates.pin_net[begin + pin] + bit, gates.delay_fs[begin + pin, bit, out]
+                if state.late_fs[literal] != EVER:
+                    last = max(last, state.late_fs[literal] + delay)
+                if state.early_fs[literal] != EVER:
+                    least = max(least, state.early_fs[literal] + delay)
+        soonest, latest = min(soonest, least), max(latest, last)
+        if state.cube_mask[cube] & ~known == 0:
+            certain = min(certain, last)
+            state.value[net] = out
+    state.early_fs[2 * net + out], state.late_fs[2 * net + out] = soonest, min(latest, certain)
+
+
+@compiled
+def list_moments(gates: Gates, state: State, gate: int, net: int, out: int) -> None:
+    """List the times at which a gate's output may become stable at a value: those of its inputs, a delay later."""
+    begin, literal = gates.pin_start[gate], 2 * net + out
+    found = np.empty(LISTED * 8, dtype=np.int64)
+    count = 0
+    for pin in range(gates.pin_start[gate + 1] - begin):
+        for bit in range(2):
+            before = 2 * gates.pin_net[begin + pin] + bit
+            if named(state, gate, out, pin, bit):
+                if state.n_moments[before] == MANY or count + state.n_moments[before] > found.size:
+                    state.n_moments[literal] = MANY
+                    return
+                for moment in state.moments_fs[before, : state.n_moments[before]]:
+                    time = moment + gates.delay_fs[begin + pin, bit, out]
+                    if state.early_fs[literal] <= time <= state.late_fs[literal]:
+                        found[count] = time
+                        count += 1
+    moments = np.unique(found[:count])
+    state.n_moments[literal] = moments.size if moments.size <= LISTED else MANY
+    if moments.size <= LISTED:
+        state.moments_fs[literal, : moments.size] = moments
+
+
+@compiled
+def named(state: State, gate: int, out: int, pin: int, bit: int) -> bool:
+    """Return whether a cube of a gate's value names a pin at a bit."""
+    for cube in range(state.cube_start[2 * gate + out], state.cube_start[2 * gate + out + 1]):
+        if state.cube_mask[cube] >> pin & 1 and state.cube_value[cube] >> pin & 1 == bit:
+            return True
+    return False
+
+
+@compiled
+def last_moment(state: State, literal: int, time: int) -> int:
+    """Return the earliest time that is as good as `time` to ask whether a net is stable at a value."""
+    count = state.n_moments[literal]
+    if count <= 0:
+        return time
+    place = np.searchsorted(state.moments_fs[literal, :count], time, side="right")
+    return int(state.moments_fs[literal, place - 1] if place else state.moments_fs[literal, 0] - 1)
+
+
+@compiled
+def drop_contained(masks: np.ndarray, values: np.ndarray, first: int, end: int) -> int:
+    """Remove cubes that another one between `first` and `end` contains; return the new end."""
+    kept = first
+    for place in range(first, end):
+        contained = False
+        for other in range(first, end):
+            inside = masks[other] & masks[place] == masks[other] and values[other] == values[place] & masks[other]
+            same = masks[other] == masks[place]
+            contained |= other != place and inside and (not same or other < place)
+        if not contained:
+            # The cubes before this one were judged already, but those to come must still find it.
+            masks[kept], values[kept] = masks[place], values[place]
+            kept += 1
+    return kept

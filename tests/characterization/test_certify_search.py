@@ -1,0 +1,110 @@
+"""The search against every vector, on random cores."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from characterization.certify_search import CertifyConfig, Members, search
+from characterization.errors import CertifyError
+from characterization.floating_case import UNKNOWN, floating_case
+from characterization.floating_mode import floating_core, settle_fs
+from tests.characterization.floating_reference import all_vectors, requirement_fs
+from tests.characterization.made_cores import AND2, core, gate, random_core, sink, source, uniform
+
+SEEDS = st.integers(0, 10**6)
+SOLVERS = ("minisat22", "glucose4", "cadical153")
+
+
+def brute(timed, fixed, still, allowed=lambda vector: True):
+    """Return the latest requirement over all vectors that agree with `fixed`."""
+    vectors = all_vectors(len(timed.sources))
+    keep = ((vectors == fixed) | (fixed == UNKNOWN)).all(axis=1) & np.array([allowed(v) for v in vectors])
+    names = [s.net for s, quiet in zip(timed.sources, still, strict=True) if quiet]
+    return requirement_fs(timed, timed.sinks, vectors[keep], names).max()
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_the_vector_engine_equals_the_second_one(seed):
+    timed = random_core(seed)
+    vectors = all_vectors(len(timed.sources))
+    found = settle_fs(floating_core(timed, timed.sinks), vectors)
+    assert (found == requirement_fs(timed, timed.sinks, vectors)).all()
+
+
+@settings(deadline=None, max_examples=150)
+@given(SEEDS, st.lists(st.sampled_from((0, 1, UNKNOWN)), min_size=7, max_size=7),
+       st.lists(st.booleans(), min_size=7, max_size=7), st.sampled_from(SOLVERS))
+def test_the_search_finds_the_latest_of_all_vectors(seed, fixed, still, solver):
+    timed = random_core(seed, n_sources=7, n_gates=50)
+    fixed, still = np.array(fixed, dtype=np.int8), np.array(still)
+    case = floating_case(floating_core(timed, timed.sinks), fixed, still)
+    found = search(case, None, CertifyConfig(solver))
+    assert found.exact
+    assert found.upper_fs == brute(timed, fixed, still)
+    assert settle_fs(case.core, found.witness[None], case.launch_fs)[0] == found.lower_fs
+    assert found.upper_fs <= case.topological_fs or case.topological_fs == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.sets(st.integers(0, 7), min_size=1), st.booleans())
+def test_a_set_is_as_late_as_its_latest_member_in_any_lane(seed, codes, launched):
+    timed = random_core(seed, n_sources=8)
+    lanes = (((0, 1), (1, 0), (2, 1)), ((3, 1), (4, 1), (5, 0)))
+    members = Members(lanes, tuple(sorted(codes)))
+
+    def allowed(vector):
+        return all(sum((vector[s] == one) << bit for bit, (s, one) in enumerate(lane)) in codes for lane in lanes)
+
+    fixed, still = np.full(8, UNKNOWN, dtype=np.int8), np.array([not launched] * 6 + [False] * 2)
+    found = search(floating_case(floating_core(timed, timed.sinks), fixed, still), members, CertifyConfig())
+    assert found.exact
+    assert found.upper_fs == brute(timed, fixed, still, allowed)
+    assert allowed(found.witness)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS)
+def test_a_complement_always_opposes_its_twin(seed):
+    timed = random_core(seed)
+    first, second, *rest = timed.sources
+    paired = source(second.net, second.launch_ps, complement_of=first.net)
+    timed = core([first, paired, *rest], timed.gates, timed.sinks)
+    free = np.full(6, UNKNOWN, dtype=np.int8)
+    found = search(floating_case(floating_core(timed, timed.sinks), free, np.zeros(6, dtype=bool)), None,
+                   CertifyConfig())
+    assert found.upper_fs == brute(timed, free, np.zeros(6, dtype=bool), lambda v: v[0] != v[1])
+    assert found.witness[0] != found.witness[1]
+
+
+@settings(deadline=None, max_examples=20)
+@given(SEEDS)
+def test_a_case_that_runs_out_of_time_stays_a_sound_bracket(seed):
+    timed = random_core(seed, n_sources=7, n_gates=50)
+    free, none = np.full(7, UNKNOWN, dtype=np.int8), np.zeros(7, dtype=bool)
+    case = floating_case(floating_core(timed, timed.sinks), free, none)
+    found = search(case, None, CertifyConfig(time_limit_s=1e-9))
+    assert found.n_questions <= 1
+    assert found.lower_fs <= brute(timed, free, none) <= found.upper_fs
+    assert settle_fs(case.core, found.witness[None])[0] == found.lower_fs
+
+
+def test_nothing_that_moves_is_certified_at_zero():
+    both = gate("y", AND2, "ab", uniform(AND2, 2, 3, 4))
+    timed = core([source("a", (1, 1)), source("b", (1, 1))], [both], [sink("y")])
+    fixed, still = np.array([0, UNKNOWN], dtype=np.int8), np.array([True, False])
+    case = floating_case(floating_core(timed, timed.sinks), fixed, still)
+    found = search(case, None, CertifyConfig())
+    assert (found.lower_fs, found.upper_fs, case.topological_fs) == (0, 0, 0)
+
+
+def test_a_cell_without_an_arc_that_can_move_is_reported():
+    timed = core([source("a")], [gate("y", 0b01, "a", {(0, 1, 0): 1.0})], [sink("y")])
+    with pytest.raises(CertifyError, match=r"cell cell_y \(K1\): its output Y can rise when A falls, but the library"):
+        floating_core(timed, timed.sinks)
+
+
+def test_a_time_limit_must_be_positive():
+    with pytest.raises(CertifyError, match="time limit -1 s must be positive"):
+        CertifyConfig(time_limit_s=-1)
