@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,8 +27,8 @@ from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, floating_case
 from characterization.floating_mode import FloatingCore, floating_core
 from characterization.timed import TimedNetlist
-from characterization.timing import fix, fixed_nets, weight_sinks
-from characterization.units import FS_PER_PS
+from characterization.timing_cases import fix, fixed_nets, held_nets, weight_sinks
+from characterization.units import AS_PER_PS
 
 __all__ = ["Certificate", "CertifiedDelays", "CertifyConfig", "certify_set", "certify_weights", "codebook_digest"]
 
@@ -48,7 +48,7 @@ class CertifiedDelays:
         lower_ps: the requirement that the witness has `[weight]`.
         upper_ps: what no vector exceeds: the certified delay `[weight]`.
         exact: whether both are equal; if not, the time limit struck `[weight]`.
-        topological_ps: the longest path, on the same whole femtoseconds `[weight]`.
+        topological_ps: the longest path, on the same delays `[weight]`.
         sources: nets of the witnesses' columns.
         witnesses: final values of the sources that attain `lower_ps`, uint8 `[weight, source]`.
     """
@@ -124,10 +124,10 @@ def certify_weights(
     found = run_jobs(core, values, jobs, config, workers, progress, folder)
     return CertifiedDelays(
         tuple(values), mode,
-        lower_ps=np.array([one.lower_fs for one in found]) / FS_PER_PS,
-        upper_ps=np.array([one.upper_fs for one in found]) / FS_PER_PS,
+        lower_ps=np.array([one.lower_as for one in found]) / AS_PER_PS,
+        upper_ps=np.array([one.upper_as for one in found]) / AS_PER_PS,
         exact=np.array([one.exact for one in found]),
-        topological_ps=np.array([floating_case(core, *job).topological_fs for job in jobs]) / FS_PER_PS,
+        topological_ps=np.array([floating_case(core, *job).topological_as for job in jobs]) / AS_PER_PS,
         sources=core.sources, witnesses=np.stack([one.witness for one in found]),
     )
 
@@ -154,16 +154,15 @@ def certify_set(
     lanes = lane_bits(core, timed, design)
     members = None
     if codes is not None:
-        mask = (1 << design.weight_bits) - 1
-        members = Members(lanes, tuple(code & mask for code in sorted(set(checked(codes, design)))))
+        members = Members(lanes, tuple(design.encode(sorted(set(checked(codes, design)))).tolist()))
         fix_common(core, members, fixed)
     if mode == "stationary":
         still |= np.isin(main_source(core), [source for lane in lanes for source, _ in lane])
     case = floating_case(core, fixed, still)
     found = search(case, members, config or CertifyConfig())
     return Certificate(
-        None if codes is None else tuple(sorted(set(map(int, codes)))), mode, found.lower_fs / FS_PER_PS,
-        found.upper_fs / FS_PER_PS, found.exact, case.topological_fs / FS_PER_PS,
+        None if codes is None else tuple(sorted(set(map(int, codes)))), mode, found.lower_as / AS_PER_PS,
+        found.upper_as / AS_PER_PS, found.exact, case.topological_as / AS_PER_PS,
         dict(zip(core.sources, found.witness.tolist(), strict=True)),
     )
 
@@ -172,14 +171,13 @@ def checked(weights: Sequence[int] | np.ndarray, design: MacDesign) -> list[int]
     """Return weight values as integers.
 
     Raises:
-        CertifyError: there are none, or one does not fit the weight register.
+        CertifyError: there are none, or the design has no weight of some value.
     """
-    values = [int(weight) for weight in weights]
-    low, high = -(1 << design.weight_bits - 1), (1 << design.weight_bits - 1) - 1
+    values, known = [int(weight) for weight in weights], design.weights
     if not values:
-        raise CertifyError(f"{design.name}: an empty set of weight values; name at least one of {low}..{high}.")
-    if outside := [value for value in values if not low <= value <= high]:
-        raise CertifyError(f"{design.name}: weight value {outside[0]} is out of range; it holds {low}..{high}.")
+        raise CertifyError(f"{design.name}: an empty set of weight values; name some of {known[0]}..{known[-1]}.")
+    if unknown := sorted(set(values) - set(known)):
+        raise CertifyError(f"{design.name}: no weight has the value {unknown[0]}; they lie in {known[0]}..{known[-1]}.")
     return values
 
 
@@ -219,7 +217,7 @@ def hold_job(core: FloatingCore, timed: TimedNetlist, design: MacDesign) -> Job:
     """Return (fixed, still) sources with only the controls held, and those of equal value whatever happens."""
     fixed = np.full(core.n_sources, UNKNOWN, dtype=np.int8)
     number = {net: index for index, net in enumerate(core.sources)}
-    for net, values in fixed_nets(timed, replace(design, lanes=()), np.zeros(1)).items():
+    for net, values in held_nets(timed, design, 1).items():
         fixed[number[net]] = values[0]
     return fixed, fixed != UNKNOWN
 
@@ -289,7 +287,7 @@ def result_path(folder: Path | None, core: FloatingCore, job: Job, config: Certi
     """Return where a weight's result is kept, by a digest of all that it depends on."""
     if folder is None:
         return None
-    arrays = (*core.gates, core.launch_fs, core.twin, core.sink_net, core.setup_fs, *job)
+    arrays = (*core.gates, core.launch_as, core.twin, core.sink_net, core.setup_as, *job)
     text = digest_of({"config": asdict(config), "version": VERSION, "sources": core.sources})
     key = digest_bytes(text.encode() + b"".join(array.tobytes() for array in arrays))
     return folder / f"certified-{key[:20]}.json"
@@ -297,7 +295,7 @@ def result_path(folder: Path | None, core: FloatingCore, job: Job, config: Certi
 
 def found_text(found: Found, weight: int) -> str:
     """Return a result as JSON."""
-    fields: dict[str, Any] = {"weight": weight, "lower_fs": found.lower_fs, "upper_fs": found.upper_fs,
+    fields: dict[str, Any] = {"weight": weight, "lower_as": found.lower_as, "upper_as": found.upper_as,
                               "witness": "".join(map(str, found.witness.tolist())), "n_questions": found.n_questions}
     return json.dumps(fields) + "\n"
 
@@ -306,4 +304,4 @@ def read_found(path: Path) -> Found:
     """Return the result that `found_text` wrote."""
     fields = json.loads(path.read_text(encoding="utf-8"))
     witness = np.array([int(bit) for bit in fields["witness"]], dtype=np.uint8)
-    return Found(fields["lower_fs"], fields["upper_fs"], witness, fields["n_questions"])
+    return Found(fields["lower_as"], fields["upper_as"], witness, fields["n_questions"])

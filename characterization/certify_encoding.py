@@ -47,7 +47,7 @@ class Logic(NamedTuple):
     gates: Gates
     state: State
     sink_net: np.ndarray
-    setup_fs: np.ndarray
+    setup_as: np.ndarray
     twin: np.ndarray
 
 
@@ -77,18 +77,18 @@ class Page(NamedTuple):
     choices: np.ndarray
 
 
-def encode(case: FloatingCase, required_fs: int, asked: np.ndarray) -> Question:
-    """Return whether some vector makes a sink's requirement exceed `required_fs`, as clauses.
+def encode(case: FloatingCase, required_as: int, asked: np.ndarray) -> Question:
+    """Return whether some vector makes a sink's requirement exceed `required_as`, as clauses.
 
     Args:
         case: the core and what is fixed.
-        required_fs: a time after the clock edge.
+        required_as: a time after the clock edge.
         asked: numbers of nets that get a variable in any case.
     """
     core, size = case.core, FIRST_SIZE
-    logic = Logic(core.gates, case.state, core.sink_net, core.setup_fs, core.twin)
+    logic = Logic(core.gates, case.state, core.sink_net, core.setup_as, core.twin)
     page = empty_page(len(core.names), core.sink_net.size, size)
-    while not write(logic, page, required_fs, asked.astype(np.int32)):
+    while not write(logic, page, required_as, asked.astype(np.int32)):
         size *= 2
         page = empty_page(len(core.names), core.sink_net.size, size)
     flat = page.literals[: page.counts[LITERALS]].tolist()
@@ -112,13 +112,13 @@ def empty_page(n_nets: int, n_sinks: int, size: int) -> Page:
 
 
 @compiled
-def write(logic: Logic, page: Page, required_fs: int, asked: np.ndarray) -> bool:
+def write(logic: Logic, page: Page, required_as: int, asked: np.ndarray) -> bool:
     """Write all clauses; return whether the page had room for them."""
     for net in asked:
         value_literal(logic, page, net, 1)
     for sink in range(logic.sink_net.size):
         for out in range(2):
-            write_sink(logic, page, sink, out, required_fs)
+            write_sink(logic, page, sink, out, required_as)
             if full(page):
                 return False
     for choice in page.choices[: page.counts[CHOICES]]:
@@ -215,19 +215,19 @@ def output_net(logic: Logic, gate: int) -> int:
 
 
 @compiled
-def write_sink(logic: Logic, page: Page, sink: int, out: int, required_fs: int) -> None:
+def write_sink(logic: Logic, page: Page, sink: int, out: int, required_as: int) -> None:
     """Write what it takes that a sink is late at one value."""
-    net, setup = logic.sink_net[sink], logic.setup_fs[sink, out]
-    literal, time = 2 * net + out, required_fs - setup
-    impossible = logic.state.value[net] == 1 - out or setup == EVER or logic.state.late_fs[literal] == EVER
-    if impossible or time >= logic.state.late_fs[literal]:
+    net, setup = logic.sink_net[sink], logic.setup_as[sink, out]
+    literal, time = 2 * net + out, required_as - setup
+    impossible = logic.state.value[net] == 1 - out or setup == EVER or logic.state.late_as[literal] == EVER
+    if impossible or time >= logic.state.late_as[literal]:
         return
     choice = new_variable(page)
     page.choices[page.counts[CHOICES]] = choice
     page.counts[CHOICES] += 1
     if logic.state.value[net] == UNKNOWN:
         implies(page, choice, value_literal(logic, page, net, out))
-    if time >= logic.state.early_fs[literal]:
+    if time >= logic.state.early_as[literal]:
         implies(page, choice, -chi_literal(page, literal, last_moment(logic.state, literal, time)))
 
 
@@ -272,7 +272,7 @@ def alive(logic: Logic, gate: int, out: int, cube: int, time: int) -> bool:
     for pin in range(logic.gates.pin_start[gate + 1] - begin):
         if logic.state.cube_mask[cube] >> pin & 1:
             bit, net = logic.state.cube_value[cube] >> pin & 1, logic.gates.pin_net[begin + pin]
-            if time - logic.gates.delay_fs[begin + pin, bit, out] < logic.state.early_fs[2 * net + bit]:
+            if time - logic.gates.delay_as[begin + pin, bit, out] < logic.state.early_as[2 * net + bit]:
                 return False
     return True
 
@@ -284,8 +284,8 @@ def write_cube(logic: Logic, page: Page, gate: int, out: int, cube: int, time: i
     for pin in range(logic.gates.pin_start[gate + 1] - begin):
         if logic.state.cube_mask[cube] >> pin & 1:
             bit, net = logic.state.cube_value[cube] >> pin & 1, logic.gates.pin_net[begin + pin]
-            before = time - logic.gates.delay_fs[begin + pin, bit, out]
-            if before < logic.state.late_fs[2 * net + bit]:
+            before = time - logic.gates.delay_as[begin + pin, bit, out]
+            if before < logic.state.late_as[2 * net + bit]:
                 put(page, -chi_literal(page, 2 * net + bit, last_moment(logic.state, 2 * net + bit, before)))
             elif logic.state.value[net] == UNKNOWN:
                 put(page, -value_literal(logic, page, net, bit))

@@ -17,7 +17,7 @@ from pysat.solvers import Solver
 from characterization.certify_encoding import Question, encode
 from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, FloatingCase
-from characterization.floating_mode import N_CONSTANTS, settle_fs
+from characterization.floating_mode import N_CONSTANTS, settle_as
 
 SolverName = Literal["minisat22", "glucose4", "cadical153"]
 # The first step below the longest path, as a share of it, and how the step grows with each bound proved.
@@ -63,21 +63,21 @@ class Found:
     """What a search ended with.
 
     Attributes:
-        lower_fs: `witness` settles then.
-        upper_fs: no vector settles later.
+        lower_as: `witness` settles then.
+        upper_as: no vector settles later.
         witness: final values of all sources, uint8 `[source]`.
         n_questions: how often the solver was asked.
     """
 
-    lower_fs: int
-    upper_fs: int
+    lower_as: int
+    upper_as: int
     witness: np.ndarray
     n_questions: int
 
     @property
     def exact(self) -> bool:
         """Whether the bound is attained."""
-        return self.lower_fs == self.upper_fs
+        return self.lower_as == self.upper_as
 
 
 def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -> Found:
@@ -88,7 +88,7 @@ def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -
         still[[source for source, _ in lane]] = True
     vector = any_vector(case, members)
     lower, vector = climb(case, vector, still)
-    upper, step, beaten, asked = max(case.topological_fs, lower), FIRST_STEP, 0, 0
+    upper, step, beaten, asked = max(case.topological_as, lower), FIRST_STEP, 0, 0
     while lower < upper:
         target = max(lower, int(upper * (1 - step))) if asked == 0 or beaten == 0 else lower
         if beaten > PATIENCE:
@@ -127,11 +127,11 @@ def with_twins(case: FloatingCase, vectors: np.ndarray) -> np.ndarray:
 def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[int, np.ndarray]:
     """Return the requirement of a vector improved by single flips until none helps, and the vector."""
     flips = np.flatnonzero(~still & (case.core.twin < 0))
-    best = int(settle_fs(case.core, vector[None], case.launch_fs)[0])
+    best = int(settle_as(case.core, vector[None], case.launch_as)[0])
     while flips.size:
         tried = np.repeat(vector[None], flips.size, axis=0)
         tried[np.arange(flips.size), flips] ^= 1
-        found = settle_fs(case.core, with_twins(case, tried), case.launch_fs)
+        found = settle_as(case.core, with_twins(case, tried), case.launch_as)
         if found.max() <= best:
             break
         best, vector = int(found.max()), tried[int(found.argmax())]
@@ -139,12 +139,12 @@ def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[in
 
 
 def late_vector(
-    case: FloatingCase, required_fs: int, members: Members | None, config: CertifyConfig, deadline: float | None
+    case: FloatingCase, required_as: int, members: Members | None, config: CertifyConfig, deadline: float | None
 ) -> np.ndarray | None:
-    """Return a vector that is later than `required_fs`, an empty one if none is, None if time ran out."""
+    """Return a vector that is later than `required_as`, an empty one if none is, None if time ran out."""
     lanes = members.lanes if members else ()
     asked = np.array([N_CONSTANTS + source for lane in lanes for source, _ in lane], dtype=np.int32)
-    question = encode(case, required_fs, asked)
+    question = encode(case, required_as, asked)
     clauses = question.clauses + membership(question, members) if members else question.clauses
     with Solver(config.solver, bootstrap_with=clauses) as solver:
         answer = solve(solver, deadline)

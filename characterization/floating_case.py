@@ -19,22 +19,22 @@ class State(NamedTuple):
 
     Attributes:
         value: final value of each net, 0, 1 or UNKNOWN `[net]`.
-        early_fs, late_fs: the window in which a net becomes stable at a value `[2 * net + value]`: not before `early`,
+        early_as, late_as: the window in which a net becomes stable at a value `[2 * net + value]`: not before `early`,
             whatever the vector, and by `late` at the last. EVER for a net that stands still.
         cube_start: where the cubes of a gate's value begin `[2 * gate + value]`: its primes, without those that the
             fixed values contradict and without the literals that stand still.
         cube_mask, cube_value: pins a cube names, and their bits.
-        moments_fs: every time at which a net may become stable at a value, in order `[2 * net + value, moment]`.
+        moments_as: every time at which a net may become stable at a value, in order `[2 * net + value, moment]`.
         n_moments: how many there are, MANY if there are more than the row holds `[2 * net + value]`.
     """
 
     value: np.ndarray
-    early_fs: np.ndarray
-    late_fs: np.ndarray
+    early_as: np.ndarray
+    late_as: np.ndarray
     cube_start: np.ndarray
     cube_mask: np.ndarray
     cube_value: np.ndarray
-    moments_fs: np.ndarray
+    moments_as: np.ndarray
     n_moments: np.ndarray
 
 
@@ -45,22 +45,22 @@ class FloatingCase:
     Attributes:
         core: the core.
         fixed: final value of each source, 0, 1 or UNKNOWN `[source]`.
-        launch_fs: when each source settles, EVER for one that stands still `[source, value]`.
+        launch_as: when each source settles, EVER for one that stands still `[source, value]`.
         state: what follows for nets and gates.
     """
 
     core: FloatingCore
     fixed: np.ndarray
-    launch_fs: np.ndarray
+    launch_as: np.ndarray
     state: State
 
     @property
-    def topological_fs(self) -> int:
+    def topological_as(self) -> int:
         """The longest path into a sink, setup included; 0 where nothing moves."""
         latest = 0
-        for net, setups in zip(self.core.sink_net, self.core.setup_fs, strict=True):
+        for net, setups in zip(self.core.sink_net, self.core.setup_as, strict=True):
             for value, setup in enumerate(setups):
-                late = self.state.late_fs[2 * net + value]
+                late = self.state.late_as[2 * net + value]
                 if self.state.value[net] in (value, UNKNOWN) and EVER not in (late, setup):
                     latest = max(latest, int(late + setup))
         return latest
@@ -74,7 +74,7 @@ def floating_case(core: FloatingCore, fixed: np.ndarray, still: np.ndarray) -> F
         fixed: final value of each source, 0, 1 or UNKNOWN, int8 `[source]`.
         still: whether a source never moves, whatever its value, bool `[source]`.
     """
-    launch_fs = np.where(still[:, None], EVER, core.launch_fs)
+    launch_as = np.where(still[:, None], EVER, core.launch_as)
     n_gates, n_nets = core.gates.function.size, len(core.names)
     rows = core.gates.cube_start[2 * core.gates.function + 2] - core.gates.cube_start[2 * core.gates.function]
     state = State(
@@ -86,12 +86,12 @@ def floating_case(core: FloatingCore, fixed: np.ndarray, still: np.ndarray) -> F
     sources = slice(N_CONSTANTS, N_CONSTANTS + core.n_sources)
     state.value[: N_CONSTANTS] = 0, 1
     state.value[sources] = fixed
-    for window in (state.early_fs, state.late_fs):
-        window.reshape(-1, 2)[sources] = launch_fs
-    state.moments_fs.reshape(-1, 2, LISTED)[sources, :, 0] = launch_fs
-    state.n_moments.reshape(-1, 2)[sources] = launch_fs != EVER
+    for window in (state.early_as, state.late_as):
+        window.reshape(-1, 2)[sources] = launch_as
+    state.moments_as.reshape(-1, 2, LISTED)[sources, :, 0] = launch_as
+    state.n_moments.reshape(-1, 2)[sources] = launch_as != EVER
     propagate(core.gates, state)
-    return FloatingCase(core, fixed, launch_fs, state)
+    return FloatingCase(core, fixed, launch_as, state)
 
 
 @compiled
@@ -107,7 +107,7 @@ def propagate(gates: Gates, state: State) -> None:
             if state.value[into] != UNKNOWN:
                 known |= 1 << pin
                 bits |= int(state.value[into]) << pin
-                quiet |= int(state.late_fs[2 * into + state.value[into]] == EVER) << pin
+                quiet |= int(state.late_as[2 * into + state.value[into]] == EVER) << pin
         for out in range(2):
             remaining_cubes(gates, state, gate, out, known, bits, quiet)
             settle_window(gates, state, gate, net, out, known)
@@ -144,16 +144,16 @@ def settle_window(gates: Gates, state: State, gate: int, net: int, out: int, kno
         for pin in range(gates.pin_start[gate + 1] - begin):
             if state.cube_mask[cube] >> pin & 1:
                 bit = state.cube_value[cube] >> pin & 1
-                literal, delay = 2 * gates.pin_net[begin + pin] + bit, gates.delay_fs[begin + pin, bit, out]
-                if state.late_fs[literal] != EVER:
-                    last = max(last, state.late_fs[literal] + delay)
-                if state.early_fs[literal] != EVER:
-                    least = max(least, state.early_fs[literal] + delay)
+                literal, delay = 2 * gates.pin_net[begin + pin] + bit, gates.delay_as[begin + pin, bit, out]
+                if state.late_as[literal] != EVER:
+                    last = max(last, state.late_as[literal] + delay)
+                if state.early_as[literal] != EVER:
+                    least = max(least, state.early_as[literal] + delay)
         soonest, latest = min(soonest, least), max(latest, last)
         if state.cube_mask[cube] & ~known == 0:
             certain = min(certain, last)
             state.value[net] = out
-    state.early_fs[2 * net + out], state.late_fs[2 * net + out] = soonest, min(latest, certain)
+    state.early_as[2 * net + out], state.late_as[2 * net + out] = soonest, min(latest, certain)
 
 
 @compiled
@@ -169,15 +169,15 @@ def list_moments(gates: Gates, state: State, gate: int, net: int, out: int) -> N
                 if state.n_moments[before] == MANY or count + state.n_moments[before] > found.size:
                     state.n_moments[literal] = MANY
                     return
-                for moment in state.moments_fs[before, : state.n_moments[before]]:
-                    time = moment + gates.delay_fs[begin + pin, bit, out]
-                    if state.early_fs[literal] <= time <= state.late_fs[literal]:
+                for moment in state.moments_as[before, : state.n_moments[before]]:
+                    time = moment + gates.delay_as[begin + pin, bit, out]
+                    if state.early_as[literal] <= time <= state.late_as[literal]:
                         found[count] = time
                         count += 1
     moments = np.unique(found[:count])
     state.n_moments[literal] = moments.size if moments.size <= LISTED else MANY
     if moments.size <= LISTED:
-        state.moments_fs[literal, : moments.size] = moments
+        state.moments_as[literal, : moments.size] = moments
 
 
 @compiled
@@ -195,8 +195,8 @@ def last_moment(state: State, literal: int, time: int) -> int:
     count = state.n_moments[literal]
     if count <= 0:
         return time
-    place = np.searchsorted(state.moments_fs[literal, :count], time, side="right")
-    return int(state.moments_fs[literal, place - 1] if place else state.moments_fs[literal, 0] - 1)
+    place = np.searchsorted(state.moments_as[literal, :count], time, side="right")
+    return int(state.moments_as[literal, place - 1] if place else state.moments_as[literal, 0] - 1)
 
 
 @compiled

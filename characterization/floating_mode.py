@@ -1,8 +1,8 @@
-"""FloatingCore: a timed core as arrays of whole femtoseconds, and when it settles for given vectors in floating mode.
+"""FloatingCore: a timed core as arrays of whole attoseconds, and when it settles for given vectors in floating mode.
 
 Floating mode (XBD0): nothing is known of the state before, and every gate takes any time from 0 to its delay. A net is
 stable at its value by the time that some prime implicant of that value has all its literals stable, each the delay of
-its pin earlier. That is the latest time at which the net can still change; `settle_fs` computes it exactly.
+its pin earlier. That is the latest time at which the net can still change; `settle_as` computes it exactly.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from characterization.errors import CertifyError
 from characterization.netlist import CONST0, CONST1
 from characterization.primes import prime_cubes
 from characterization.timed import FALL, RISE, Gate, Sink, TimedNetlist
-from characterization.units import FS_PER_PS
+from characterization.units import AS_PER_PS
 
 # Stable since ever, and a delay that is none. Sums of the longest path stay far away from both.
 EVER = -(1 << 50)
 NO_ARC = 1 << 50
 N_CONSTANTS = 2
+# Extrapolated tables have delays of zero and less; simulation takes a femtosecond then.
+SHORTEST_AS = 1000
 compiled: Callable[..., Any] = numba.njit(cache=True)
 
 
@@ -32,9 +34,9 @@ class Gates(NamedTuple):
     """The gates of a core in topological order, as compiled functions take them.
 
     Attributes:
-        pin_start: where a gate's pins begin in `pin_net` and `delay_fs` `[gate + 1]`.
+        pin_start: where a gate's pins begin in `pin_net` and `delay_as` `[gate + 1]`.
         pin_net: net on each pin.
-        delay_fs: `[pin, input edge, output edge]`, NO_ARC where none is.
+        delay_as: `[pin, input edge, output edge]`, NO_ARC where none is.
         function: of each gate, half a row of `cube_start`.
         cube_start: where the primes of a function's value begin: row `2 * function + value` `[2 * functions + 1]`.
         cube_mask, cube_value: pins a prime names, and their bits.
@@ -42,7 +44,7 @@ class Gates(NamedTuple):
 
     pin_start: np.ndarray
     pin_net: np.ndarray
-    delay_fs: np.ndarray
+    delay_as: np.ndarray
     function: np.ndarray
     cube_start: np.ndarray
     cube_mask: np.ndarray
@@ -55,24 +57,24 @@ class FloatingCore:
 
     Attributes:
         names: nets by number.
-        launch_fs: when a source has settled to each value `[source, value]`.
+        launch_as: when a source has settled to each value `[source, value]`.
         twin: number of the source of which this one is the complement, or -1 `[source]`.
         gates: the gates.
-        sink_net, setup_fs: places where a net must be stable, and how long before `[sink]`, `[sink, value]`; EVER where
+        sink_net, setup_as: places where a net must be stable, and how long before `[sink]`, `[sink, value]`; EVER where
             an edge is not checked.
     """
 
     names: tuple[str, ...]
-    launch_fs: np.ndarray
+    launch_as: np.ndarray
     twin: np.ndarray
     gates: Gates
     sink_net: np.ndarray
-    setup_fs: np.ndarray
+    setup_as: np.ndarray
 
     @property
     def n_sources(self) -> int:
         """Number of sources."""
-        return len(self.launch_fs)
+        return len(self.launch_as)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -81,19 +83,19 @@ class FloatingCore:
 
 
 
-def whole_fs(time_ps: float) -> int:
-    """Return a time in whole femtoseconds, rounded up: a bound may not lose the part of a femtosecond it cannot hold.
+def whole_as(time_ps: float) -> int:
+    """Return a time in whole attoseconds, rounded up: a bound may not lose the part of one that it cannot hold.
 
-    >>> whole_fs(1.2341), whole_fs(1.234), whole_fs(-0.5)
-    (1235, 1234, -500)
+    >>> whole_as(1.2345671), whole_as(1.2345), whole_as(-0.5)
+    (1234568, 1234500, -500000)
     """
-    # A thousandth of a femtosecond absorbs the error of numbers like 0.003 ps in binary.
-    return ceil(time_ps * FS_PER_PS - 1e-3)
+    # A thousandth of an attosecond absorbs the error of numbers like 0.003 ps in binary.
+    return ceil(time_ps * AS_PER_PS - 1e-3)
 
 
-def arc_fs(delay_ps: float) -> int:
-    """Return the delay of an arc in whole femtoseconds, at least one as in simulation; NO_ARC for none."""
-    return NO_ARC if np.isnan(delay_ps) else max(1, whole_fs(delay_ps))
+def arc_as(delay_ps: float) -> int:
+    """Return the delay of an arc in whole attoseconds, no shorter than simulation takes it; NO_ARC for none."""
+    return NO_ARC if np.isnan(delay_ps) else max(SHORTEST_AS, whole_as(delay_ps))
 
 
 def floating_core(timed: TimedNetlist, sinks: Iterable[Sink]) -> FloatingCore:
@@ -110,13 +112,13 @@ def floating_core(timed: TimedNetlist, sinks: Iterable[Sink]) -> FloatingCore:
     ends = sorted({(number[sink.net], setup_of(sink, FALL), setup_of(sink, RISE)) for sink in sinks})
     return FloatingCore(
         names=names,
-        launch_fs=np.array([[max(0, whole_fs(time)) for time in source.launch_ps] for source in timed.sources],
+        launch_as=np.array([[max(0, whole_as(time)) for time in source.launch_ps] for source in timed.sources],
                            dtype=np.int64).reshape(-1, 2),
         twin=np.array([sources.index(s.complement_of) if s.complement_of else -1 for s in timed.sources],
                       dtype=np.int32),
         gates=gate_arrays(timed.gates, number),
         sink_net=np.array([net for net, _, _ in ends], dtype=np.int32),
-        setup_fs=np.array([times for _, *times in ends], dtype=np.int64).reshape(-1, 2),
+        setup_as=np.array([times for _, *times in ends], dtype=np.int64).reshape(-1, 2),
     )
 
 
@@ -125,11 +127,11 @@ def gate_arrays(gates: Sequence[Gate], number: Mapping[str, int]) -> Gates:
     functions = list(dict.fromkeys((gate.truth, len(gate.nets)) for gate in gates))
     row = {function: index for index, function in enumerate(functions)}
     cubes = [list(side) for function in functions for side in prime_cubes(*function)]
-    delays = [np.vectorize(arc_fs, otypes=[np.int64])(gate.delay_ps) for gate in gates if gate.nets]
+    delays = [np.vectorize(arc_as, otypes=[np.int64])(gate.delay_ps) for gate in gates if gate.nets]
     return Gates(
         pin_start=offsets([len(gate.nets) for gate in gates]),
         pin_net=np.array([number[net] for gate in gates for net in gate.nets], dtype=np.int32),
-        delay_fs=np.concatenate([*delays, np.zeros((0, 2, 2), dtype=np.int64)]),
+        delay_as=np.concatenate([*delays, np.zeros((0, 2, 2), dtype=np.int64)]),
         function=np.array([row[gate.truth, len(gate.nets)] for gate in gates], dtype=np.int32),
         cube_start=offsets([len(side) for side in cubes]),
         cube_mask=np.array([mask for side in cubes for mask, _ in side], dtype=np.int32),
@@ -149,7 +151,7 @@ def offsets(lengths: Iterable[int]) -> np.ndarray:
 def setup_of(sink: Sink, edge: int) -> int:
     """Return a sink's setup time for one data edge, EVER if it is not checked."""
     time_ps = float(sink.setup_ps[edge])
-    return whole_fs(time_ps) if np.isfinite(time_ps) else EVER
+    return whole_as(time_ps) if np.isfinite(time_ps) else EVER
 
 
 def check_arcs(gate: Gate) -> None:
@@ -170,38 +172,38 @@ def check_arcs(gate: Gate) -> None:
                     )
 
 
-def settle_fs(core: FloatingCore, vectors: np.ndarray, launch_fs: np.ndarray | None = None) -> np.ndarray:
+def settle_as(core: FloatingCore, vectors: np.ndarray, launch_as: np.ndarray | None = None) -> np.ndarray:
     """Return when the last sink is required, stable time plus setup, int64 `[vector]`; 0 where nothing moves.
 
     Args:
         core: the core.
         vectors: final values of the sources, uint8 `[vector, source]`.
-        launch_fs: when sources settle `[source, value]`, EVER for one that never moves; the core's own if not given.
+        launch_as: when sources settle `[source, value]`, EVER for one that never moves; the core's own if not given.
     """
-    launch_fs = core.launch_fs if launch_fs is None else launch_fs
-    found: np.ndarray = settle(core.gates, core.sink_net, core.setup_fs, launch_fs, np.ascontiguousarray(vectors))
+    launch_as = core.launch_as if launch_as is None else launch_as
+    found: np.ndarray = settle(core.gates, core.sink_net, core.setup_as, launch_as, np.ascontiguousarray(vectors))
     return found
 
 
 @compiled
 def settle(
-    gates: Gates, sink_net: np.ndarray, setup_fs: np.ndarray, launch_fs: np.ndarray, vectors: np.ndarray
+    gates: Gates, sink_net: np.ndarray, setup_as: np.ndarray, launch_as: np.ndarray, vectors: np.ndarray
 ) -> np.ndarray:
-    """Return the latest requirement of each vector; see `settle_fs`."""
-    first_gate = N_CONSTANTS + launch_fs.shape[0]
+    """Return the latest requirement of each vector; see `settle_as`."""
+    first_gate = N_CONSTANTS + launch_as.shape[0]
     value = np.zeros(first_gate + gates.function.size, dtype=np.uint8)
     time = np.full(value.size, EVER, dtype=np.int64)
     value[1] = 1
     required = np.zeros(vectors.shape[0], dtype=np.int64)
     for row in range(vectors.shape[0]):
-        for source in range(launch_fs.shape[0]):
+        for source in range(launch_as.shape[0]):
             value[N_CONSTANTS + source] = vectors[row, source]
-            time[N_CONSTANTS + source] = launch_fs[source, vectors[row, source]]
+            time[N_CONSTANTS + source] = launch_as[source, vectors[row, source]]
         for gate in range(gates.function.size):
             settle_gate(gates, gate, first_gate + gate, value, time)
         for sink in range(sink_net.size):
             net = sink_net[sink]
-            setup = setup_fs[sink, value[net]]
+            setup = setup_as[sink, value[net]]
             if time[net] != EVER and setup != EVER:
                 required[row] = max(required[row], time[net] + setup)
     return required
@@ -222,6 +224,6 @@ def settle_gate(gates: Gates, gate: int, net: int, value: np.ndarray, time: np.n
             for pin in range(gates.pin_start[gate + 1] - begin):
                 before = time[gates.pin_net[begin + pin]]
                 if gates.cube_mask[cube] >> pin & 1 and before != EVER:
-                    stable = max(stable, before + gates.delay_fs[begin + pin, pattern >> pin & 1, value[net]])
+                    stable = max(stable, before + gates.delay_as[begin + pin, pattern >> pin & 1, value[net]])
             best = min(best, stable)
     time[net] = best

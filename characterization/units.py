@@ -5,6 +5,7 @@ Everything inside is in `ps fF fJ V C nW um2 GHz s`; parsers convert on the way 
 
 PS_PER_NS = 1000.0
 FS_PER_PS = 1000
+AS_PER_PS = 1_000_000
 FJ_PER_PJ = 1000.0
 FF_PER_PF = 1000.0
 # Energy of power over time: 1 nW for 1 ps is 1e-21 J = 1e-6 fJ.

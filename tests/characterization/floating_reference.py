@@ -11,8 +11,11 @@ from characterization.timed import TimedNetlist
 EVER = -(10**15)
 
 
-def requirement_fs(timed: TimedNetlist, sinks, vectors: np.ndarray, still=()) -> np.ndarray:
-    """Return when the last of `sinks` is required for each vector of final source values `[vector, source]`."""
+def requirement_as(timed: TimedNetlist, sinks, vectors: np.ndarray, still=()) -> np.ndarray:
+    """Return when the last of `sinks` is required for each vector of final source values `[vector, source]`.
+
+    Attoseconds; delays must be whole femtoseconds.
+    """
     n = len(vectors)
     value = {"CONST0": np.zeros(n, dtype=int), "CONST1": np.ones(n, dtype=int)}
     stable = {net: np.full(n, EVER) for net in value}
@@ -27,12 +30,12 @@ def requirement_fs(timed: TimedNetlist, sinks, vectors: np.ndarray, still=()) ->
         setup = fs(sink.setup_ps)[value[sink.net]]
         moves = stable[sink.net] > EVER // 2
         required = np.maximum(required, np.where(moves, stable[sink.net] + setup, 0))
-    return required
+    return required * 1000
 
 
 def fs(times_ps) -> np.ndarray:
-    """Return whole femtoseconds, rounded up, of times that float arithmetic has blurred."""
-    return np.ceil(np.round(np.asarray(times_ps) * 1000, 3)).astype(int)
+    """Return times of whole femtoseconds."""
+    return np.round(np.asarray(times_ps) * 1000).astype(int)
 
 
 def gate_settles(gate, value, stable, n):

@@ -7,7 +7,8 @@ from characterization import certify
 from characterization.certify import certify_set, certify_weights, codebook_digest
 from characterization.errors import CertifyError
 from characterization.timing import topological_ps, weight_sinks
-from tests.characterization.floating_reference import all_vectors, requirement_fs
+from characterization.units import AS_PER_PS
+from tests.characterization.floating_reference import all_vectors, requirement_as
 from tests.characterization.made_arithmetic import carry_skip, made_design, multiply_add
 from tests.characterization.made_cores import core, sink, source
 
@@ -27,15 +28,15 @@ def latest_ps(timed, design, weights, mode, bits):
     """Return the latest requirement of each weight over every other input."""
     still = [f"weight_q[{bit}]" for bit in range(bits)] if mode == "stationary" else []
     sinks = weight_sinks(timed, design)
-    return np.array([requirement_fs(timed, sinks, block, still).max() for block in vectors_with(timed, weights, bits)]
-                    ) / 1000
+    return np.array([requirement_as(timed, sinks, block, still).max() for block in vectors_with(timed, weights, bits)]
+                    ) / AS_PER_PS
 
 
 def replayed_ps(timed, design, delays, mode):
     """Return when each witness settles, by the second engine."""
     assert delays.sources == tuple(s.net for s in timed.sources)
     still = [net for net in delays.sources if net.startswith("weight_q")] if mode == "stationary" else []
-    return requirement_fs(timed, weight_sinks(timed, design), delays.witnesses, still) / 1000
+    return requirement_as(timed, weight_sinks(timed, design), delays.witnesses, still) / AS_PER_PS
 
 
 @pytest.mark.parametrize("mode", ["stationary", "swap"])
@@ -96,7 +97,7 @@ def test_a_carry_skip_adder_has_the_delay_of_all_its_vectors():
     timed = carry_skip(2, 2, 3)
     design = made_design(1, widths={"a": 6, "act_q": 1}, lanes=made_design(1, weight="a[0]").lanes)
     found = certify_set(timed, design, None)
-    latest = requirement_fs(timed, weight_sinks(timed, design), all_vectors(13)).max() / 1000
+    latest = requirement_as(timed, weight_sinks(timed, design), all_vectors(13)).max() / AS_PER_PS
     assert found.upper_ps == latest < found.topological_ps
 
 
@@ -131,7 +132,7 @@ def test_a_killed_run_takes_up_what_is_there(tmp_path, monkeypatch):
 
 
 def test_a_value_that_does_not_fit_is_refused():
-    with pytest.raises(CertifyError, match=r"made: weight value 4 is out of range; it holds -4\.\.3\."):
+    with pytest.raises(CertifyError, match=r"made: no weight has the value 4; they lie in -4\.\.3\."):
         certify_set(SMALL, SMALL_DESIGN, [0, 4])
 
 

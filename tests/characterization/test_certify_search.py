@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from characterization.certify_search import CertifyConfig, Members, search
 from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, floating_case
-from characterization.floating_mode import floating_core, settle_fs
-from tests.characterization.floating_reference import all_vectors, requirement_fs
+from characterization.floating_mode import floating_core, settle_as
+from tests.characterization.floating_reference import all_vectors, requirement_as
 from tests.characterization.made_cores import AND2, core, gate, random_core, sink, source, uniform
 
 SEEDS = st.integers(0, 10**6)
@@ -21,7 +21,7 @@ def brute(timed, fixed, still, allowed=lambda vector: True):
     vectors = all_vectors(len(timed.sources))
     keep = ((vectors == fixed) | (fixed == UNKNOWN)).all(axis=1) & np.array([allowed(v) for v in vectors])
     names = [s.net for s, quiet in zip(timed.sources, still, strict=True) if quiet]
-    return requirement_fs(timed, timed.sinks, vectors[keep], names).max()
+    return requirement_as(timed, timed.sinks, vectors[keep], names).max()
 
 
 @settings(deadline=None, max_examples=60)
@@ -29,8 +29,8 @@ def brute(timed, fixed, still, allowed=lambda vector: True):
 def test_the_vector_engine_equals_the_second_one(seed):
     timed = random_core(seed)
     vectors = all_vectors(len(timed.sources))
-    found = settle_fs(floating_core(timed, timed.sinks), vectors)
-    assert (found == requirement_fs(timed, timed.sinks, vectors)).all()
+    found = settle_as(floating_core(timed, timed.sinks), vectors)
+    assert (found == requirement_as(timed, timed.sinks, vectors)).all()
 
 
 @settings(deadline=None, max_examples=150)
@@ -42,9 +42,9 @@ def test_the_search_finds_the_latest_of_all_vectors(seed, fixed, still, solver):
     case = floating_case(floating_core(timed, timed.sinks), fixed, still)
     found = search(case, None, CertifyConfig(solver))
     assert found.exact
-    assert found.upper_fs == brute(timed, fixed, still)
-    assert settle_fs(case.core, found.witness[None], case.launch_fs)[0] == found.lower_fs
-    assert found.upper_fs <= case.topological_fs or case.topological_fs == 0
+    assert found.upper_as == brute(timed, fixed, still)
+    assert settle_as(case.core, found.witness[None], case.launch_as)[0] == found.lower_as
+    assert found.upper_as <= case.topological_as or case.topological_as == 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -60,7 +60,7 @@ def test_a_set_is_as_late_as_its_latest_member_in_any_lane(seed, codes, launched
     fixed, still = np.full(8, UNKNOWN, dtype=np.int8), np.array([not launched] * 6 + [False] * 2)
     found = search(floating_case(floating_core(timed, timed.sinks), fixed, still), members, CertifyConfig())
     assert found.exact
-    assert found.upper_fs == brute(timed, fixed, still, allowed)
+    assert found.upper_as == brute(timed, fixed, still, allowed)
     assert allowed(found.witness)
 
 
@@ -74,7 +74,7 @@ def test_a_complement_always_opposes_its_twin(seed):
     free = np.full(6, UNKNOWN, dtype=np.int8)
     found = search(floating_case(floating_core(timed, timed.sinks), free, np.zeros(6, dtype=bool)), None,
                    CertifyConfig())
-    assert found.upper_fs == brute(timed, free, np.zeros(6, dtype=bool), lambda v: v[0] != v[1])
+    assert found.upper_as == brute(timed, free, np.zeros(6, dtype=bool), lambda v: v[0] != v[1])
     assert found.witness[0] != found.witness[1]
 
 
@@ -86,8 +86,8 @@ def test_a_case_that_runs_out_of_time_stays_a_sound_bracket(seed):
     case = floating_case(floating_core(timed, timed.sinks), free, none)
     found = search(case, None, CertifyConfig(time_limit_s=1e-9))
     assert found.n_questions <= 1
-    assert found.lower_fs <= brute(timed, free, none) <= found.upper_fs
-    assert settle_fs(case.core, found.witness[None])[0] == found.lower_fs
+    assert found.lower_as <= brute(timed, free, none) <= found.upper_as
+    assert settle_as(case.core, found.witness[None])[0] == found.lower_as
 
 
 def test_nothing_that_moves_is_certified_at_zero():
@@ -96,7 +96,7 @@ def test_nothing_that_moves_is_certified_at_zero():
     fixed, still = np.array([0, UNKNOWN], dtype=np.int8), np.array([True, False])
     case = floating_case(floating_core(timed, timed.sinks), fixed, still)
     found = search(case, None, CertifyConfig())
-    assert (found.lower_fs, found.upper_fs, case.topological_fs) == (0, 0, 0)
+    assert (found.lower_as, found.upper_as, case.topological_as) == (0, 0, 0)
 
 
 def test_a_cell_without_an_arc_that_can_move_is_reported():
