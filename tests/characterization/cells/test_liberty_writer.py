@@ -1,5 +1,7 @@
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +134,27 @@ def test_a_hole_or_a_wrong_shape_is_refused():
     refused("does not fit ascending axes", slews_ps=(3.0, 2.0, 1.0))
     refused(r"two arcs A -> Y rise with when ''", arcs=(arc, arc))
     refused(r"leakage \[\] is not measured in every state", leakage=())
+
+
+TIES = """
+from pyosys import libyosys as ys
+design = ys.Design()
+for line in ("read_verilog t.v", "synth -top t", "dfflibmap -liberty made.lib", "abc -liberty made.lib",
+             "hilomap -hicell made_conb_1 HI -locell made_conb_1 LO", "opt_clean"):
+    design.run_pass("tee -q -a log " + line)
+print(sorted(cell.type.str() for cell in design.top_module().cells_.values()))
+"""
+
+
+@pytest.mark.tool
+def test_yosys_ties_constants_to_the_tie_cell(tmp_path):
+    read_back(made_library(1), tmp_path, rails=RAILS)
+    verilog = "module t(input c, output reg y, output z, w); always @(posedge c) y <= !y; assign z = 1, w = 0;"
+    (tmp_path / "t.v").write_text(f"{verilog} endmodule\n")
+    done = subprocess.run([sys.executable, "-c", TIES], cwd=tmp_path, capture_output=True, text=True, check=True)
+    kinds = done.stdout.strip().splitlines()[-1]
+    assert kinds.count("made_conb_1") == 2
+    assert kinds.count("made_dfxtp_1") == 1
 
 
 @pytest.mark.tool
