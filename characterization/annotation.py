@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from characterization.constants import FALL, RISE, UNKNOWN, Constants, passing
-from characterization.internal_energy import clock_energy_fj, gate_energy_fj, input_energies_fj, launch_energy_fj
+from characterization.internal_energy import EnergyReader
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
 from characterization.nldm import Curve
@@ -42,14 +42,15 @@ def annotate_graph(graph: TimingGraph, library: CellLibrary, corner: Corner) -> 
     ranges = slew_ranges(graph)
     slew_ps = {net: ranges.high_ps[i] for net, i in graph.index.items() if (ranges.high_ps[i] >= 0).any()}
     slew_ps = {net: np.maximum(slew, 0.0) for net, slew in slew_ps.items()}
-    gates, missed = gates_of(graph, library, ranges, slew_ps)
+    energies = EnergyReader(graph, slew_ps)
+    gates, missed = gates_of(graph, library, ranges, energies)
     sinks, missed_checks = sinks_of(graph, ranges)
     outside = missed + missed_checks + sum(launch.outside for launch in graph.launches)
     kinds = [graph.cells[cell.kind] for cell in graph.netlist.cells]
     return TimedNetlist(
-        graph.top, gates, sources_of(graph), sinks,
+        graph.top, gates, sources_of(graph, energies), sinks,
         load_ff={net: float(np.mean(load)) for net, load in graph.load_ff.items()},
-        clock_energy_fj=clock_energy_fj(graph, corner.voltage_v), input_energy_fj=input_energies_fj(graph, slew_ps),
+        clock_energy_fj=energies.clock_energy_fj(corner.voltage_v), input_energy_fj=energies.input_energies_fj(),
         leakage_nw=sum(kind.leakage_nw for kind in kinds), area_um2=sum(kind.area_um2 for kind in kinds),
         voltage_v=corner.voltage_v, temp_c=corner.temp_c, lookups_outside=outside,
         netlist_digest=graph.netlist.digest, slew_ps=slew_ps,
@@ -86,7 +87,7 @@ def slew_ranges(graph: TimingGraph) -> SlewRanges:
 
 
 def gates_of(
-    graph: TimingGraph, library: CellLibrary, ranges: SlewRanges, slew_ps: dict[str, np.ndarray]
+    graph: TimingGraph, library: CellLibrary, ranges: SlewRanges, energies: EnergyReader
 ) -> tuple[tuple[Gate, ...], int]:
     """Return all gates with delays and energies, and the look-ups outside the tables."""
     constants = Constants(graph.gates, {}, 1)
@@ -105,11 +106,11 @@ def gates_of(
                 outside += int(ranges.outside[arc])
         live = sum(bool(constants.moves(net)[0]) for net in gate.nets)
         late, early = factors_of(gate.kind, gate.pin, library, live)
-        slews = np.array([slew_ps.get(net, UNREACHED) for net in gate.nets]).reshape(-1, 2)
-        energy = gate_energy_fj(gate, graph.cells[gate.kind], slews, graph.load_ff[gate.net])
+        slews = np.array([energies.slew_ps.get(net, UNREACHED) for net in gate.nets]).reshape(-1, 2)
+        energy, hidden = energies.gate_energy_fj(gate, slews)
         gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth,
                           np.where(greatest > 0, greatest * late, greatest), energy, late,
-                          np.where(least > 0, least * early, least)))
+                          np.where(least > 0, least * early, least), hidden))
     return tuple(gates), outside
 
 
@@ -123,10 +124,10 @@ def factors_of(kind: str, pin: str, library: CellLibrary, n_live: int) -> tuple[
     return factors[0], factors[1]
 
 
-def sources_of(graph: TimingGraph) -> tuple[Source, ...]:
+def sources_of(graph: TimingGraph, energies: EnergyReader) -> tuple[Source, ...]:
     """Return flop outputs with their energies, then input-port bits."""
-    flops = [replace(source, energy_fj=launch_energy_fj(launch, graph.cells[launch.kind], graph.load_ff[launch.net]))
-             for source, launch in zip(graph.sources, graph.launches, strict=False)]
+    flops = [replace(source, energy_fj=energy)
+             for source, energy in zip(graph.sources, energies.launch_energies_fj(), strict=False)]
     return (*flops, *graph.sources[len(flops):])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from characterization.benches.core import net_order
 from characterization.benches.expectation import check_reference
 from characterization.benches.operands import StimulusConfig
 from characterization.benches.registers import Registers
+from characterization.benches.settled import truth_array
 from characterization.benches.stimulus import make_stimulus
 from characterization.design import MacDesign
-from characterization.flat import EdgeCosts, net_costs
+from characterization.flat import EdgeCosts
 from characterization.reference import load_reference
 from characterization.simulation import Progress, simulate
-from characterization.timed import FALL, RISE, TimedNetlist
+from characterization.timed import TimedNetlist
 
 # Energies are summed in the engine as integers: a millionth of a femtojoule, so that rounding an edge costs
 # less than a part in 10^6 and an operation of a microjoule still fits into 64 bits.
@@ -118,13 +119,21 @@ def simulate_weights(
 
 def edge_costs(timed: TimedNetlist) -> EdgeCosts:
     """Return the energies of edges in the engine's unit, inside flops and outside of them apart."""
-    outside = net_energy_fj(timed)
-    outside[len(timed.sources) :] += [gate.energy_fj for gate in timed.gates]
-    launch = np.zeros((len(timed.sources), 2, 2))
-    for place, source in enumerate(timed.sources):
-        launch[place, 1, 0], launch[place, 0, 1] = source.energy_fj[FALL], source.energy_fj[RISE]
-    costs = net_costs(timed, np.round(outside * UNITS_PER_FJ).astype(np.int64))
-    return replace(costs, launch=np.round(launch * UNITS_PER_FJ).astype(np.int64))
+    outside, sources = net_energy_fj(timed), len(timed.sources)
+    gates = []
+    for gate, net in zip(timed.gates, outside[sources:], strict=True):
+        gates.append(in_units(gate.energy_fj + net[truth_array(gate.truth, len(gate.nets))]))
+    hidden: tuple[np.ndarray, ...] = ()
+    if any(gate.hidden_fj.size for gate in timed.gates):
+        hidden = tuple(in_units(gate.hidden_fj if gate.hidden_fj.size else np.zeros_like(gate.energy_fj))
+                       for gate in timed.gates)
+    launch = np.stack([source.energy_fj for source in timed.sources])
+    return EdgeCosts(in_units(outside[:sources]), tuple(gates), hidden, in_units(launch))
+
+
+def in_units(energy_fj: np.ndarray) -> np.ndarray:
+    """Return energies in the engine's unit, int64."""
+    return np.round(energy_fj * UNITS_PER_FJ).astype(np.int64)
 
 
 def net_energy_fj(timed: TimedNetlist) -> np.ndarray:

@@ -1,84 +1,235 @@
-"""Internal energy of cells, from Liberty's `internal_power` at known slews and loads. Negative entries are legal."""
+"""Internal energy of cells, from Liberty's `internal_power` at known slews and loads. Negative entries are legal.
+
+Whose energy an edge is, follows the convention of power tools. An output edge takes the energy of the arc of the input
+that caused it, in the state (`when`) that the inputs then have; of several inputs that move in one instant the cause is
+the one whose arc is the fastest. Where several moving inputs reach a state that has no group, the arc's mean over its
+groups stands in. The energy of an input pin itself is added at each of its edges, in the state the cell then has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from characterization.boolean import Function
 from characterization.constants import FALL, RISE
-from characterization.liberty import LibraryCell, Power
+from characterization.liberty import LibraryCell, Pin, Power
 from characterization.nldm import curve_at
 from characterization.timing_arcs import CLOCK_SLEW_PS, GraphGate, Launch
 from characterization.timing_graph import TimingGraph
 
-
-def energy_of(power: Power, edge: int, slew_ps: float, load_ff: float) -> float:
-    """Return the energy of one edge in fJ; zero where the library states none."""
-    table = power.energy[edge]
-    return 0.0 if table is None else float(curve_at(table, load_ff).at(np.array(slew_ps)))
+CLOCK_SLEWS_PS = np.full(2, CLOCK_SLEW_PS)
 
 
-def mean_energy(powers: list[Power], edge: int, slew_ps: float, load_ff: float) -> float:
-    """Return the mean over alternatives (`when` groups), each weighted by the share of states in which it applies."""
-    weights = [power.when.share if power.when else 1.0 for power in powers]
-    energies = [energy_of(power, edge, slew_ps, load_ff) for power in powers]
-    return float(np.average(energies, weights=weights)) if powers else 0.0
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """The power groups that may speak for one pin's edges, and how they weigh in each state of the cell.
 
-
-def gate_energy_fj(
-    gate: GraphGate, cell: LibraryCell, slews_ps: np.ndarray, load_ff: tuple[float, float]
-) -> np.ndarray:
-    """Return the energy of a gate's output edges `[output edge]`: the mean over its inputs.
-
-    Args:
-        gate: the gate.
-        cell: its library cell.
-        slews_ps: slew of each input `[input, input edge]`.
-        load_ff: load by output edge.
+    Attributes:
+        powers: the groups.
+        weights: `[pattern, group]`; a row sums to 1, or to 0 where nothing is spent.
     """
-    energy = np.zeros((2, len(gate.pins)))
-    for i, name in enumerate(gate.pins):
-        powers = [power for power in cell.pins[gate.pin].powers if power.related_pin == name]
-        for edge in (FALL, RISE):
-            before = sorted({edge_in for arcs in gate.arc_sets if arcs.pin == i
-                             for edge_in, edge_out in arcs.tables if edge_out == edge})
-            slew_ps = float(np.mean([slews_ps[i, edge_in] for edge_in in before])) if before else 0.0
-            energy[edge, i] = mean_energy(powers, edge, slew_ps, load_ff[edge])
-    result: np.ndarray = energy.mean(axis=1) if gate.pins else np.zeros(2)
-    return result
+
+    powers: tuple[Power, ...]
+    weights: np.ndarray
+
+    def values_fj(self, edge: int, slews_ps: np.ndarray, load_ff: float) -> np.ndarray:
+        """Return the energy of each group at each slew `[group, slew]`; zero where the library states none."""
+        tables = [power.energy[edge] for power in self.powers]
+        return np.array([np.zeros(slews_ps.size) if table is None else curve_at(table, load_ff).at(slews_ps)
+                         for table in tables]).reshape(-1, slews_ps.size)
 
 
-def launch_energy_fj(launch: Launch, cell: LibraryCell, load_ff: tuple[float, float]) -> np.ndarray:
-    """Return the energy of a flop output's edges `[output edge]`, its clock edge ideal."""
-    powers = [power for power in cell.pins[launch.pin].powers if power.related_pin in (cell.clock_pin, "")]
-    return np.array([mean_energy(powers, edge, CLOCK_SLEW_PS, load_ff[edge]) for edge in (FALL, RISE)])
+@dataclass(frozen=True, slots=True, eq=False)
+class GatePowers:
+    """The groups of one output of a kind of cell: of its arcs, and of its input pins themselves, by input."""
+
+    arcs: tuple[Groups, ...]
+    hidden: tuple[Groups, ...]
 
 
-def pin_energy_fj(cell: LibraryCell, pin: str, slew_ps: np.ndarray) -> np.ndarray:
-    """Return the energy that an edge spends at an input pin itself `[edge]`, given its slews `[edge]`."""
-    powers = [power for power in cell.pins[pin].powers if power.related_pin == ""]
-    return np.array([mean_energy(powers, edge, float(slew_ps[edge]), 0.0) for edge in (FALL, RISE)])
+class EnergyReader:
+    """Energies of the gates and flops of a graph; what depends on the kind of cell alone is worked out once."""
+
+    def __init__(self, graph: TimingGraph, slew_ps: Mapping[str, np.ndarray]) -> None:
+        """Read a graph at known slews `[edge]` by net."""
+        self.graph, self.slew_ps = graph, slew_ps
+        self._powers: dict[tuple[str, str], GatePowers] = {}
+        self._first = {gate.cell: gate.pin for gate in reversed(graph.gates)}
+
+    def gate_energy_fj(self, gate: GraphGate, slews_ps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the energies of a gate's output edges and of its input edges, both `[input, pattern]`.
+
+        A cell of several outputs states its inputs' energies at the first; where there are none, `[0, 0]`.
+        """
+        key = gate.kind, gate.pin
+        if key not in self._powers:
+            self._powers[key] = gate_powers(gate, self.graph.cells[gate.kind])
+        powers, load_ff, patterns = self._powers[key], self.graph.load_ff[gate.net], np.arange(1 << len(gate.pins))
+        to = np.array([gate.truth >> pattern & 1 for pattern in patterns.tolist()])
+        arcs, hidden = np.zeros((2, len(gate.pins), patterns.size))
+        for i, (arc, own) in enumerate(zip(powers.arcs, powers.hidden, strict=True)):
+            came = patterns >> i & 1
+            if arc.powers:
+                values = np.stack([arc.values_fj(edge, slews_ps[i], load_ff[edge]) for edge in (FALL, RISE)])
+                arcs[i] = (arc.weights * values[to, :, came]).sum(axis=1)
+            if own.powers:
+                values = np.stack([own.values_fj(edge, slews_ps[i, edge : edge + 1], 0.0) for edge in (FALL, RISE)])
+                hidden[i] = (own.weights * values[came, :, 0]).sum(axis=1)
+        if self._first[gate.cell] != gate.pin or not hidden.any():
+            return arcs, np.zeros((0, 0))
+        return arcs, hidden
+
+    def input_energies_fj(self) -> dict[str, np.ndarray]:
+        """Return by net the energy of its edges at the input pins it drives `[edge]`; nets without any are absent.
+
+        Pins of gates whose energy depends on the state are left to `gate_energy_fj`; at flops the mean is taken.
+        """
+        found: dict[str, np.ndarray] = {}
+        for net, pins in self.graph.netlist.loads.items():
+            if net in self.slew_ps:
+                kinds = [(self.graph.cells[cell.kind], pin) for cell, pin in pins]
+                total = sum((pin_energy_fj(kind.pins[pin], self.slew_ps[net]) for kind, pin in kinds
+                             if kind.flop or not is_conditional(kind.pins[pin])), np.zeros(2))
+                if total.any():
+                    found[net] = total
+        return found
+
+    def launch_energies_fj(self) -> list[np.ndarray]:
+        """Return the energy of a clock period at each launch `[bit before, bit after]`, its load's charge apart.
+
+        The first output of a flop states what the clock pin takes.
+        """
+        stated: set[str] = set()
+        found = []
+        for launch in self.graph.launches:
+            cell = self.graph.cells[launch.kind]
+            energy = output_energy_fj(launch, cell, self.graph.load_ff[launch.net])
+            if launch.cell not in stated:
+                energy = energy + clock_pin_energy_fj(launch, cell)
+            stated.add(launch.cell)
+            found.append(energy)
+        return found
+
+    def clock_energy_fj(self, voltage_v: float) -> float:
+        """Return C V^2 of all clock pins, and what flops of which no output is used take in one period."""
+        total, used = 0.0, {launch.cell for launch in self.graph.launches}
+        for cell in self.graph.netlist.cells:
+            kind = self.graph.cells[cell.kind]
+            if kind.flop:
+                pin = kind.pins[kind.clock_pin]
+                total += float(np.mean(pin.capacitance_ff)) * voltage_v**2
+                total += 0.0 if cell.name in used else float(pin_energy_fj(pin, CLOCK_SLEWS_PS).sum())
+        return total
 
 
-def input_energies_fj(graph: TimingGraph, slew_ps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return by net the energy of its edges at the input pins it drives `[edge]`; nets without any are absent."""
-    found: dict[str, np.ndarray] = {}
-    for net, pins in graph.netlist.loads.items():
-        if net in slew_ps:
-            slews = np.maximum(slew_ps[net], 0.0)
-            total = sum((pin_energy_fj(graph.cells[cell.kind], pin, slews) for cell, pin in pins), np.zeros(2))
-            if total.any():
-                found[net] = total
-    return found
+def is_conditional(pin: Pin) -> bool:
+    """Return whether the energy of an input pin's edges depends on the state of the cell."""
+    return any(power.when for power in own_powers(pin))
 
 
-def clock_energy_fj(graph: TimingGraph, voltage_v: float) -> float:
-    """Return the energy of one clock period: internal energy of a rise and a fall at every flop, and C V^2."""
-    total = 0.0
-    for cell in graph.netlist.cells:
-        kind = graph.cells[cell.kind]
-        if kind.flop:
-            total += float(pin_energy_fj(kind, kind.clock_pin, np.full(2, CLOCK_SLEW_PS)).sum())
-            total += float(np.mean(kind.pins[kind.clock_pin].capacitance_ff)) * voltage_v**2
-    return total
+def own_powers(pin: Pin) -> tuple[Power, ...]:
+    """Return the groups of a pin's own edges."""
+    return tuple(power for power in pin.powers if power.related_pin == "")
+
+
+def gate_powers(gate: GraphGate, cell: LibraryCell) -> GatePowers:
+    """Return the groups of one output of a kind of cell, weighed in each input pattern that follows an edge."""
+    states = [state_of(gate, cell, pattern) for pattern in range(1 << len(gate.pins))]
+    arcs, hidden = [], []
+    for name in gate.pins:
+        powers = tuple(power for power in cell.pins[gate.pin].powers if power.related_pin == name)
+        rows = [weights(powers, state) for state in states]
+        arcs.append(Groups(powers, np.array([row if row.any() else mean_weights(powers) for row in rows])))
+        powers = own_powers(cell.pins[name]) if is_conditional(cell.pins[name]) else ()
+        hidden.append(Groups(powers, np.array([weights(powers, state) for state in states])))
+    return GatePowers(tuple(arcs), tuple(hidden))
+
+
+def state_of(gate: GraphGate, cell: LibraryCell, pattern: int) -> dict[str, int]:
+    """Return the bits of a cell's pins at an input pattern of one gate; of outputs where these inputs tell."""
+    state = {pin: pattern >> i & 1 for i, pin in enumerate(gate.pins)}
+    for name in cell.outputs:
+        function = cell.pins[name].function
+        if function is not None and set(function.pins) <= set(gate.pins):
+            state[name] = function.value(sum(state[pin] << i for i, pin in enumerate(function.pins)))
+    return state
+
+
+def weights(powers: Sequence[Power], state: Mapping[str, int]) -> np.ndarray:
+    """Return how groups weigh in a state `[group]`: those whose condition holds there, else those without one.
+
+    A condition on pins that the state leaves open counts by the share of their values for which it holds.
+    """
+    shares = np.array([held(power.when, state) if power.when else 0.0 for power in powers])
+    if not shares.any():
+        shares = np.array([0.0 if power.when else 1.0 for power in powers])
+    return shares / shares.sum() if shares.any() else shares
+
+
+def mean_weights(powers: Sequence[Power]) -> np.ndarray:
+    """Return the weights of a mean over groups, each by the share of states in which it holds `[group]`."""
+    shares = np.array([power.when.share if power.when else 1.0 for power in powers])
+    return shares / shares.sum() if shares.any() else shares
+
+
+def held(when: Function, state: Mapping[str, int]) -> float:
+    """Return the share of the values of open pins for which a condition holds.
+
+    >>> held(Function(("A", "B"), 0b1000), {"A": 1}), held(Function(("A", "B"), 0b1000), {"A": 0, "C": 1})
+    (0.5, 0.0)
+    """
+    fixed = [(i, state[pin]) for i, pin in enumerate(when.pins) if pin in state]
+    possible = [p for p in range(1 << len(when.pins)) if all(p >> i & 1 == bit for i, bit in fixed)]
+    return sum(when.value(pattern) for pattern in possible) / len(possible)
+
+
+def pin_energy_fj(pin: Pin, slews_ps: np.ndarray, state: Mapping[str, int] | None = None) -> np.ndarray:
+    """Return the energy that an edge spends at an input pin itself `[edge]`, given its slews `[edge]`.
+
+    In a state of the cell, or (None) the mean over all.
+    """
+    powers = own_powers(pin)
+    groups = Groups(powers, mean_weights(powers) if state is None else weights(powers, state))
+    slews = np.maximum(slews_ps, 0.0)
+    return np.array([groups.weights @ groups.values_fj(edge, slews[edge : edge + 1], 0.0)[:, 0] if powers else 0.0
+                     for edge in (FALL, RISE)])
+
+
+def output_energy_fj(launch: Launch, cell: LibraryCell, load_ff: tuple[float, float]) -> np.ndarray:
+    """Return the energy of a flop output by `[bit before, bit after]`, its clock edge ideal; zero where it holds."""
+    powers = tuple(power for power in cell.pins[launch.pin].powers if power.related_pin in (cell.clock_pin, ""))
+    groups, energy = Groups(powers, mean_weights(powers)), np.zeros((2, 2))
+    for edge in (FALL, RISE) if powers else ():
+        energy[1 - edge, edge] = groups.weights @ groups.values_fj(edge, CLOCK_SLEWS_PS[:1], load_ff[edge])[:, 0]
+    return energy
+
+
+def clock_pin_energy_fj(launch: Launch, cell: LibraryCell) -> np.ndarray:
+    """Return what a flop's clock pin takes in a period, its rise and its fall, by the output's `[bit before, after]`.
+
+    The clock rises with the old state and the data that it captures, and falls with the new state and any data.
+    """
+    assert cell.flop is not None
+    pin, energy = cell.pins[cell.clock_pin], np.zeros((2, 2))
+    data = cell.flop.next_state
+    for before in (0, 1):
+        for after in (0, 1):
+            old, new = before ^ launch.inverted, after ^ launch.inverted
+            captured = {data.pins[0]: new ^ (data.truth == 0b01)} if len(data.pins) == 1 else {}
+            rise = pin_energy_fj(pin, CLOCK_SLEWS_PS, flop_state(cell, old) | captured)[RISE]
+            energy[before, after] = rise + pin_energy_fj(pin, CLOCK_SLEWS_PS, flop_state(cell, new))[FALL]
+    return energy
+
+
+def flop_state(cell: LibraryCell, value: int) -> dict[str, int]:
+    """Return the bits of a flop's state variables and of the outputs that show them."""
+    assert cell.flop is not None
+    state = {cell.flop.state: value, cell.flop.inverted: 1 - value}
+    for name in cell.outputs:
+        function = cell.pins[name].function
+        if function is not None and len(function.pins) == 1 and function.pins[0] in state:
+            state[name] = state[function.pins[0]] ^ (function.truth == 0b01)
+    return state

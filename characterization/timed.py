@@ -25,9 +25,12 @@ class Gate:
         pins, nets: input pin names and the nets on them, in the bit order of `truth`.
         truth: the function as a truth table: bit i is the output for input pattern i, `pins[0]` the lowest bit.
         delay_ps: `[input, input edge, output edge]`, edges FALL=0 and RISE=1; NaN where no arc is. It includes `late`.
-        energy_fj: internal energy of an output edge `[output edge]`, mean over input pins at the annotated slews.
+        energy_fj: internal energy of an output edge, by the input that caused it and the input pattern it came with
+            `[input, pattern]`, at the annotated slews.
         late: the factor for several inputs that switch at once `[output edge]`; 1 with fewer than two live inputs.
         early_ps: the least delay, as `delay_ps` is the greatest: steepest slews, fastest `when`, the early factor.
+        hidden_fj: internal energy of an input edge itself where it depends on the state, by the pattern it makes
+            `[input, pattern]`; `[0, 0]` where there is none.
     """
 
     cell: str
@@ -41,6 +44,7 @@ class Gate:
     energy_fj: np.ndarray
     late: np.ndarray = field(default_factory=lambda: np.ones(2))
     early_ps: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, 2)))
+    hidden_fj: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,8 @@ class Source:
         net: the net.
         origin: `cell/pin` of the flop output, or the port bit.
         launch_ps: clk->q into the real load `[output edge]`; zero for a port.
-        energy_fj: internal energy of the flop output's edge `[output edge]`; zero for a port.
+        energy_fj: internal energy of the flop in one clock period by `[bit before, bit after]`, the clock pin's
+            included; zero for a port.
         complement_of: the net of the flop's other output when this is QN and both are used, else None.
         early_ps: the earliest clk->q `[output edge]`.
     """
@@ -89,9 +94,9 @@ class TimedNetlist:
 
     Attributes:
         load_ff: capacitance of every net, the mean of rise and fall pin capacitances.
-        clock_energy_fj: internal plus switching energy of all clock pins in one period.
+        clock_energy_fj: switching energy of all clock pins in one period, and what flops without a source take.
         input_energy_fj: internal energy of a net's edge at the input pins it drives (Liberty power groups without
-            `related_pin`), `[edge]` by net; absent means zero.
+            `related_pin`), what depends on a gate's state apart, `[edge]` by net; absent means zero.
         leakage_nw: leakage of all cells.
         voltage_v, temp_c: of the corner.
         lookups_outside: table look-ups that were extrapolated.

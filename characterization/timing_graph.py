@@ -56,11 +56,11 @@ class TimingGraph:
     def sources(self) -> tuple[Source, ...]:
         """Flop outputs, then input-port bits; without energies."""
         plain = {launch.cell: launch.net for launch in self.launches if not launch.inverted}
-        none = np.zeros(2)
-        flops = [Source(launch.net, f"{launch.cell}/{launch.pin}", launch.delay_ps, none,
+        none, no_energy = np.zeros(2), np.zeros((2, 2))
+        flops = [Source(launch.net, f"{launch.cell}/{launch.pin}", launch.delay_ps, no_energy,
                         plain.get(launch.cell) if launch.inverted else None, launch.early_ps)
                  for launch in self.launches]
-        return (*flops, *(Source(net, net, none, none, None, none) for net in self.port_inputs))
+        return (*flops, *(Source(net, net, none, no_energy, None, none) for net in self.port_inputs))
 
     @cached_property
     def sinks(self) -> tuple[Sink, ...]:

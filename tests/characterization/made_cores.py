@@ -24,7 +24,9 @@ def gate(net: str, truth: int, nets: Sequence[str], arcs: Arcs, energy=(0.0, 0.0
     for place, delay in arcs.items():
         delay_ps[place] = delay
     pins = tuple("ABCDEF"[: len(nets)])
-    return Gate(f"cell_{net}", f"K{len(nets)}", "Y", net, pins, tuple(nets), truth, delay_ps, np.array(energy))
+    to = [truth >> pattern & 1 for pattern in range(2 ** len(nets))]
+    energy_fj = np.tile(np.array(energy)[to], (len(nets), 1))
+    return Gate(f"cell_{net}", f"K{len(nets)}", "Y", net, pins, tuple(nets), truth, delay_ps, energy_fj)
 
 
 def uniform(truth: int, inputs: int, rise: float, fall: float) -> Arcs:
@@ -45,7 +47,8 @@ def sensitized(truth: int, inputs: int) -> list[tuple[int, int, int]]:
 
 def source(net: str, launch=(0.0, 0.0), energy=(0.0, 0.0), complement_of: str | None = None) -> Source:
     """Return the output of a flop named after its net."""
-    return Source(net, f"flop_{net}/Q", np.array(launch), np.array(energy), complement_of)
+    energy_fj = np.array([[0.0, energy[RISE]], [energy[FALL], 0.0]])
+    return Source(net, f"flop_{net}/Q", np.array(launch), energy_fj, complement_of)
 
 
 def sink(net: str, setup=(0.0, 0.0), captures: str | None = None) -> Sink:

@@ -6,7 +6,7 @@ from characterization.benches.operands import StimulusConfig
 from characterization.benches.stimulus import make_stimulus
 from characterization.energy import UNITS_PER_FJ, edge_costs, net_energy_fj, simulate_weights
 from characterization.simulation import launch_costs
-from tests.characterization.made_cores import BUF, core, gate, sink, source, toy_core, toy_design, uniform
+from tests.characterization.made_cores import AND2, BUF, core, gate, sink, source, toy_core, toy_design, uniform
 
 
 def test_an_edge_costs_half_c_v_squared_and_what_its_loads_burn_inside_and_a_gate_adds_its_own():
@@ -43,7 +43,8 @@ def test_launch_costs_may_depend_on_the_bit_before_and_after():
 def test_energies_are_what_the_counted_edges_and_the_clock_cost(mode, tmp_path):
     timed, weights = toy_core(mode), (-1, 0, 17)
     activity = simulate_weights(timed, toy_design(tmp_path, mode), StimulusConfig(25, 1, weights), tmp_path, 1)
-    inside = np.stack([s.energy_fj for s in timed.sources] + [g.energy_fj for g in timed.gates])
+    inside = [[s.energy_fj[1, 0], s.energy_fj[0, 1]] for s in timed.sources]
+    inside += [[g.energy_fj[0, 0], g.energy_fj[0, -1]] if g.truth == AND2 else [1.5, 2.5] for g in timed.gates]
     edges = (activity.edges * (net_energy_fj(timed) + inside)).sum(axis=(1, 2))
     np.testing.assert_allclose(activity.energy_fj.sum(axis=1), edges + 25 * timed.clock_energy_fj, rtol=1e-6)
     np.testing.assert_array_equal(activity.toggles, activity.edges.sum(axis=2))

@@ -78,13 +78,14 @@ def test_loads_leakage_area_and_clock_energy_add_up(library):
     timed = annotate(CHAIN, library, CORNER, "clk")
     assert timed.load_ff == pytest.approx({"q": 2.0, "d": 2.0, "clk": 2.0})
     assert (timed.leakage_nw, timed.area_um2) == pytest.approx((4.0, 20.0))
-    assert timed.clock_energy_fj == pytest.approx(7 + 8 + 2.0 * 2.0**2)
+    assert timed.clock_energy_fj == pytest.approx(2.0 * 2.0**2)
 
 
 def test_energies_are_those_of_the_library(library):
     timed = annotate(CHAIN, library, CORNER, "clk")
-    assert timed.gates[0].energy_fj == pytest.approx([-2, 5])
-    assert timed.sources[0].energy_fj == pytest.approx([6, 4])
+    # The inverter rises when its input has fallen; the clock pin takes 7 and 8 in every period.
+    np.testing.assert_allclose(timed.gates[0].energy_fj, [[5, -2]])
+    np.testing.assert_allclose(timed.sources[0].energy_fj, [[15, 15 + 4], [15 + 6, 15]])
     assert timed.input_energy_fj["d"] == pytest.approx([3, 1])
     assert set(timed.input_energy_fj) == {"d"}
 
