@@ -92,8 +92,8 @@ def times(_: Pdk) -> None:
         print(f"last run of `characterize cells` here: {log['wall_s']:.0f} s wall with {log['workers']} workers, "
               f"{len({row['cell'] for row in log['cells']})} cells, {len(corners)} corners")
         for corner in corners:
-            spent = sum(row["wall_s"] for row in log["cells"] if row["corner"] == corner)
-            print(f"    {corner:<16} {spent:>7.1f} s over all processes")
+            spent = sum(row.get("cpu_s", 0.0) for row in log["cells"] if row["corner"] == corner)
+            print(f"    {corner:<16} {spent:>7.1f} s of processors")
     else:
         print(f"no run of `characterize cells` was made here ({LOG} is missing)")
     with tempfile.TemporaryDirectory() as name:

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from characterization.artifact import write_text
 from characterization.cells.tables import CellTables, Condition
@@ -40,6 +41,14 @@ class Job:
         return corner_name(self.condition.process, self.condition.temp_c, self.condition.voltage_v)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a job took: on the clock, and of processors, simulator included."""
+
+    wall_s: float
+    cpu_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """What became of a job.
@@ -47,13 +56,13 @@ class Outcome:
     Attributes:
         tables: None if it failed.
         problem: why it failed; '' if it did not.
-        wall_s: how long the measurement took; 0 where it was there from an earlier run.
+        spent: wall and processor time of the measurement in s; None where it was there from an earlier run.
     """
 
     job: Job
     tables: CellTables | None
     problem: str
-    wall_s: float
+    spent: Spent | None
 
 
 def run_jobs(
@@ -71,7 +80,7 @@ def run_jobs(
     Raises:
         CellsError: a worker died, or a file of an earlier run is damaged.
     """
-    found = {job: Outcome(job, read_tables(path.read_text(encoding="utf-8"), str(path)), "", 0.0)
+    found = {job: Outcome(job, read_tables(path.read_text(encoding="utf-8"), str(path)), "", None)
              for job, path in jobs.items() if path.is_file()}  # fmt: skip
     counter = Counter(list(jobs), progress)
     for job in found:
@@ -119,24 +128,32 @@ class Counter:
         self.progress(job.corner, self.done[job.corner], self.total[job.corner])
 
 
-def measure_job(job: Job, measure: Measure, path: Path) -> tuple[float, str]:
-    """Measure one cell and leave its tables at `path`; return wall time and what went wrong ('' for nothing)."""
-    started = time.monotonic()
+def measure_job(job: Job, measure: Measure, path: Path) -> tuple[Spent, str]:
+    """Measure one cell and leave its tables at `path`; return what it took and what went wrong ('' for nothing)."""
+    started, before = time.monotonic(), cpu_s()
+    problem = ""
     try:
         text = tables_text(measure(job.cell, job.condition))
     except CharacterizationError as error:
-        return time.monotonic() - started, str(error)
-    write_text(path, text)
-    return time.monotonic() - started, ""
+        problem = str(error)
+    else:
+        write_text(path, text)
+    return Spent(time.monotonic() - started, cpu_s() - before), problem
 
 
-def outcome_of(job: Job, future: Future[tuple[float, str]], path: Path) -> Outcome:
+def cpu_s() -> float:
+    """Return the processor time of this process and of its children that have ended."""
+    both = (getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in both)
+
+
+def outcome_of(job: Job, future: Future[tuple[Spent, str]], path: Path) -> Outcome:
     """Return the outcome of a finished job."""
     try:
-        wall_s, problem = future.result()
+        spent, problem = future.result()
     except BrokenProcessPool as error:
         raise CellsError(f"cell {job.cell} at {job.corner}: a worker process died (out of memory, or killed); "
                          "run the same command again to go on where it was.") from error
     # Read back from the file also when it was just measured, so that a resumed run cannot differ.
     tables = None if problem else read_tables(path.read_text(encoding="utf-8"), str(path))
-    return Outcome(job, tables, problem, wall_s)
+    return Outcome(job, tables, problem, spent)

@@ -148,6 +148,7 @@ def write_all(
 
 def log_text(run: CellsRun, workers: int) -> str:
     """Return how long each cell took, as JSON; this differs from run to run and is no part of the result."""
-    rows = [{"cell": outcome.job.cell, "corner": outcome.job.corner, "wall_s": round(outcome.wall_s, 2),
-             "problem": outcome.problem} for outcome in run.outcomes]  # fmt: skip
+    rows = [{"cell": outcome.job.cell, "corner": outcome.job.corner, "problem": outcome.problem,
+             **({name: round(value, 2) for name, value in asdict(outcome.spent).items()} if outcome.spent else {})}
+            for outcome in run.outcomes]  # fmt: skip
     return json.dumps({"wall_s": round(run.wall_s, 1), "workers": workers, "cells": rows}, indent=1) + "\n"

@@ -98,12 +98,12 @@ def run_table(run: CellsRun) -> Table:
     rows: dict[str, list[float]] = {}
     for outcome in run.outcomes:
         row = rows.setdefault(outcome.job.corner, [0.0] * 5)
-        row[0] += bool(outcome.wall_s) and outcome.tables is not None
-        row[1] += not outcome.wall_s and outcome.tables is not None
+        row[0] += outcome.spent is not None and outcome.tables is not None
+        row[1] += outcome.spent is None
         row[2] += outcome.tables is not None and bool(outcome.tables.notes)
         row[3] += outcome.tables is None
-        row[4] += outcome.wall_s
-    caption = f"{run.wall_s:.0f} s in all; CPU s is the sum over processes"
+        row[4] += outcome.spent.cpu_s if outcome.spent else 0.0
+    caption = f"{run.wall_s:.0f} s in all"
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption)
     for name in ("corner", "measured", "from earlier runs", "retried", "failed", "CPU s"):
         shown.add_column(name, justify="left" if name == "corner" else "right")

@@ -96,7 +96,7 @@ def test_a_run_goes_on_where_it_was_killed(tmp_path):
     assert 0 < len(left) < len(jobs_in(tmp_path))
     outcomes = run_jobs(jobs_in(tmp_path), made, 2, ignore)
     assert {path: path.stat().st_mtime_ns for path in left} == left
-    assert sum(outcome.wall_s == 0 for outcome in outcomes) == len(left)
+    assert sum(outcome.spent is None for outcome in outcomes) == len(left)
     run_jobs(jobs_in(tmp_path / "fresh"), made, 2, ignore)
     for path in (tmp_path / "fresh").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
