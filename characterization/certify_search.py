@@ -17,7 +17,7 @@ from pysat.solvers import Solver
 from characterization.certify_encoding import Question, encode
 from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, FloatingCase
-from characterization.floating_mode import N_CONSTANTS, settle_as
+from characterization.floating_mode import N_CONSTANTS, FloatingCore, settle_as
 
 SolverName = Literal["minisat22", "glucose4", "cadical153"]
 # The first step below the longest path, as a share of it, and how the step grows with each bound proved.
@@ -83,7 +83,7 @@ class Found:
 def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -> Found:
     """Return the latest requirement over all vectors that the case and `members` allow."""
     deadline = time.monotonic() + config.time_limit_s if config.time_limit_s else None
-    still = np.zeros(case.core.n_sources, dtype=bool) | (case.fixed != UNKNOWN)
+    still = (case.fixed != UNKNOWN) | ~matters(case.core)
     for lane in members.lanes if members else ():
         still[[source for source, _ in lane]] = True
     vector = any_vector(case, members)
@@ -107,6 +107,13 @@ def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -
     return Found(lower, upper, vector, asked)
 
 
+def matters(core: FloatingCore) -> np.ndarray:
+    """Return which sources are worth flipping: a sink depends on them or their complement; no complement itself."""
+    live = core.live.copy()
+    live[core.twin[(core.twin >= 0) & core.live]] = True
+    return live & (core.twin < 0)
+
+
 def any_vector(case: FloatingCase, members: Members | None) -> np.ndarray:
     """Return one vector that the case and `members` allow: zeros and the first code."""
     vector = np.where(case.fixed == UNKNOWN, 0, case.fixed).astype(np.uint8)
@@ -126,7 +133,7 @@ def with_twins(case: FloatingCase, vectors: np.ndarray) -> np.ndarray:
 
 def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[int, np.ndarray]:
     """Return the requirement of a vector improved by single flips until none helps, and the vector."""
-    flips = np.flatnonzero(~still & (case.core.twin < 0))
+    flips = np.flatnonzero(~still)
     best = int(settle_as(case.core, vector[None], case.launch_as)[0])
     while flips.size:
         tried = np.repeat(vector[None], flips.size, axis=0)

@@ -59,7 +59,8 @@ class FloatingCore:
         names: nets by number.
         launch_as: when a source has settled to each value `[source, value]`.
         twin: number of the source of which this one is the complement, or -1 `[source]`.
-        gates: the gates.
+        live: whether a sink depends on a source `[source]`.
+        gates: the gates that a sink depends on.
         sink_net, setup_as: places where a net must be stable, and how long before `[sink]`, `[sink, value]`; EVER where
             an edge is not checked.
     """
@@ -67,6 +68,7 @@ class FloatingCore:
     names: tuple[str, ...]
     launch_as: np.ndarray
     twin: np.ndarray
+    live: np.ndarray
     gates: Gates
     sink_net: np.ndarray
     setup_as: np.ndarray
@@ -104,10 +106,11 @@ def floating_core(timed: TimedNetlist, sinks: Iterable[Sink]) -> FloatingCore:
     Raises:
         CertifyError: a gate lacks an arc through which its output can move.
     """
-    sources = [source.net for source in timed.sources]
-    names = (CONST0, CONST1, *sources, *(gate.net for gate in timed.gates))
+    sources, sinks = [source.net for source in timed.sources], tuple(sinks)
+    gates, reached = cone_of(timed.gates, {sink.net for sink in sinks})
+    names = (CONST0, CONST1, *sources, *(gate.net for gate in gates))
     number = {net: index for index, net in enumerate(names)}
-    for gate in timed.gates:
+    for gate in gates:
         check_arcs(gate)
     ends = sorted({(number[sink.net], setup_of(sink, FALL), setup_of(sink, RISE)) for sink in sinks})
     return FloatingCore(
@@ -116,10 +119,21 @@ def floating_core(timed: TimedNetlist, sinks: Iterable[Sink]) -> FloatingCore:
                            dtype=np.int64).reshape(-1, 2),
         twin=np.array([sources.index(s.complement_of) if s.complement_of else -1 for s in timed.sources],
                       dtype=np.int32),
-        gates=gate_arrays(timed.gates, number),
+        live=np.array([net in reached for net in sources]),
+        gates=gate_arrays(gates, number),
         sink_net=np.array([net for net, _, _ in ends], dtype=np.int32),
         setup_as=np.array([times for _, *times in ends], dtype=np.int64).reshape(-1, 2),
     )
+
+
+def cone_of(gates: Sequence[Gate], nets: set[str]) -> tuple[list[Gate], set[str]]:
+    """Return the gates, in order, that `nets` depend on, and all nets that they do."""
+    reached, kept = set(nets), []
+    for gate in reversed(gates):
+        if gate.net in reached:
+            reached.update(gate.nets)
+            kept.append(gate)
+    return kept[::-1], reached
 
 
 def gate_arrays(gates: Sequence[Gate], number: Mapping[str, int]) -> Gates:
