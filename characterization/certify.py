@@ -24,18 +24,26 @@ from characterization.artifact import digest_bytes, digest_of, write_text
 from characterization.certify_search import CertifyConfig, Found, Members, search
 from characterization.design import MacDesign
 from characterization.errors import CertifyError
-from characterization.floating_case import UNKNOWN, floating_case
+from characterization.floating_case import UNKNOWN, FloatingCase, floating_case
 from characterization.floating_mode import FloatingCore, floating_core
 from characterization.timed import TimedNetlist
 from characterization.timing_cases import fix, fixed_nets, held_nets, weight_sinks
 from characterization.units import AS_PER_PS
 
-__all__ = ["Certificate", "CertifiedDelays", "CertifyConfig", "certify_set", "certify_weights", "codebook_digest"]
+__all__ = ["Certificate", "CertifiedDelays", "CertifyConfig", "certify_set", "certify_weights"]
 
 Mode = Literal["stationary", "swap"]
 Progress = Callable[[int, int], None]
-Job = tuple[np.ndarray, np.ndarray]
 VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One search: what is fixed, what stands still, and which values some sources may have together."""
+
+    fixed: np.ndarray
+    still: np.ndarray
+    members: Members | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +96,6 @@ class Certificate:
     witness: dict[str, int]
 
 
-def codebook_digest(codes: Sequence[int]) -> str:
-    """Return the digest under which a set of values is known, whatever its order.
-
-    >>> codebook_digest([0, 64]) == codebook_digest([64, 0, 0])
-    True
-    """
-    return digest_of(sorted({int(code) for code in codes}))[:20]
-
-
 def certify_weights(
     timed: TimedNetlist, design: MacDesign, weights: Sequence[int] | np.ndarray, mode: Mode,
     config: CertifyConfig | None = None, workers: int = 1, progress: Progress | None = None, folder: Path | None = None,
@@ -121,20 +120,20 @@ def certify_weights(
     values = checked(weights, design)
     core = core_of(timed, design)
     jobs = weight_jobs(core, timed, design, values, mode)
-    found = run_jobs(core, values, jobs, config, workers, progress, folder)
+    found = run_jobs(core, [f"weight {value}" for value in values], jobs, config, workers, progress, folder)
     return CertifiedDelays(
         tuple(values), mode,
         lower_ps=np.array([one.lower_as for one in found]) / AS_PER_PS,
         upper_ps=np.array([one.upper_as for one in found]) / AS_PER_PS,
         exact=np.array([one.exact for one in found]),
-        topological_ps=np.array([floating_case(core, *job).topological_as for job in jobs]) / AS_PER_PS,
+        topological_ps=np.array([case_of(core, job).topological_as for job in jobs]) / AS_PER_PS,
         sources=core.sources, witnesses=np.stack([one.witness for one in found]),
     )
 
 
 def certify_set(
     timed: TimedNetlist, design: MacDesign, codes: Sequence[int] | None, config: CertifyConfig | None = None,
-    mode: Mode = "swap",
+    mode: Mode = "swap", folder: Path | None = None,
 ) -> Certificate:
     """Return the certified delay of a set of values: each lane holds any of them, independently.
 
@@ -144,13 +143,14 @@ def certify_set(
         codes: the values; None for all, which proves the clock of a baseline.
         config: solver and time limit.
         mode: `swap` for weights that launch with the rest, as in streaming designs; `stationary` for constant ones.
+        folder: where finished certificates are kept.
 
     Raises:
         CertifyError: no or wrong values, no register depends on the weight, or a gate lacks a delay.
         NetlistError: a held or weight register is not in the netlist.
     """
     core = core_of(timed, design)
-    fixed, still = hold_job(core, timed, design)
+    fixed, still = held(core, timed, design)
     lanes = lane_bits(core, timed, design)
     members = None
     if codes is not None:
@@ -158,11 +158,12 @@ def certify_set(
         fix_common(core, members, fixed)
     if mode == "stationary":
         still |= np.isin(main_source(core), [source for lane in lanes for source, _ in lane])
-    case = floating_case(core, fixed, still)
-    found = search(case, members, config or CertifyConfig())
+    job = Job(fixed, still, members)
+    name = "all values" if codes is None else f"{len(codes)} values"
+    [found] = run_jobs(core, [name], [job], config or CertifyConfig(), 1, None, folder)
     return Certificate(
         None if codes is None else tuple(sorted(set(map(int, codes)))), mode, found.lower_as / AS_PER_PS,
-        found.upper_as / AS_PER_PS, found.exact, case.topological_as / AS_PER_PS,
+        found.upper_as / AS_PER_PS, found.exact, case_of(core, job).topological_as / AS_PER_PS,
         dict(zip(core.sources, found.witness.tolist(), strict=True)),
     )
 
@@ -203,18 +204,18 @@ def main_source(core: FloatingCore) -> np.ndarray:
 def weight_jobs(
     core: FloatingCore, timed: TimedNetlist, design: MacDesign, weights: list[int], mode: Mode
 ) -> list[Job]:
-    """Return (fixed, still) sources of each weight value; see `floating_case`."""
-    hold, still = hold_job(core, timed, design)
+    """Return what is fixed for each weight value."""
+    hold, still = held(core, timed, design)
     number = {net: index for index, net in enumerate(core.sources)}
     fixed = np.tile(hold, (len(weights), 1))
     for net, values in fixed_nets(timed, design, np.array(weights)).items():
         fixed[:, number[net]] = values
     quiet = fixed[0] != UNKNOWN if mode == "stationary" else still
-    return [(row, quiet) for row in fixed]
+    return [Job(row, quiet) for row in fixed]
 
 
-def hold_job(core: FloatingCore, timed: TimedNetlist, design: MacDesign) -> Job:
-    """Return (fixed, still) sources with only the controls held, and those of equal value whatever happens."""
+def held(core: FloatingCore, timed: TimedNetlist, design: MacDesign) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of sources, UNKNOWN unless compute mode holds them, and whether it does `[source]`."""
     fixed = np.full(core.n_sources, UNKNOWN, dtype=np.int8)
     number = {net: index for index, net in enumerate(core.sources)}
     for net, values in held_nets(timed, design, 1).items():
@@ -246,17 +247,17 @@ def fix_common(core: FloatingCore, members: Members, fixed: np.ndarray) -> None:
 
 
 def run_jobs(
-    core: FloatingCore, weights: list[int], jobs: list[Job], config: CertifyConfig, workers: int,
+    core: FloatingCore, names: list[str], jobs: list[Job], config: CertifyConfig, workers: int,
     progress: Progress | None, folder: Path | None,
 ) -> list[Found]:
-    """Return what was found for each weight, in order."""
+    """Return what was found for each job, in order."""
     paths = [result_path(folder, core, job, config) for job in jobs]
     found = {index: read_found(path) for index, path in enumerate(paths) if path and path.is_file()}
     pending = [index for index in range(len(jobs)) if index not in found]
     for index, result in solve_jobs(core, {index: jobs[index] for index in pending}, config, workers):
         found[index] = result
         if path := paths[index]:
-            write_text(path, found_text(result, weights[index]))
+            write_text(path, found_text(result, names[index]))
         if progress:
             progress(len(found), len(jobs))
     return [found[index] for index in range(len(jobs))]
@@ -279,23 +280,29 @@ def solve_jobs(
 
 
 def solve_job(core: FloatingCore, config: CertifyConfig, job: Job) -> Found:
-    """Return what is found for one weight."""
-    return search(floating_case(core, *job), None, config)
+    """Return what is found for one job."""
+    return search(case_of(core, job), job.members, config)
+
+
+def case_of(core: FloatingCore, job: Job) -> FloatingCase:
+    """Return the core with what the job fixes."""
+    return floating_case(core, job.fixed, job.still)
 
 
 def result_path(folder: Path | None, core: FloatingCore, job: Job, config: CertifyConfig) -> Path | None:
-    """Return where a weight's result is kept, by a digest of all that it depends on."""
+    """Return where a job's result is kept, by a digest of all that it depends on."""
     if folder is None:
         return None
-    arrays = (*core.gates, core.launch_as, core.twin, core.sink_net, core.setup_as, *job)
-    text = digest_of({"config": asdict(config), "version": VERSION, "sources": core.sources})
+    arrays = (*core.gates, core.launch_as, core.twin, core.sink_net, core.setup_as, job.fixed, job.still)
+    members = asdict(job.members) if job.members else None
+    text = digest_of({"config": asdict(config), "version": VERSION, "sources": core.sources, "members": members})
     key = digest_bytes(text.encode() + b"".join(array.tobytes() for array in arrays))
     return folder / f"certified-{key[:20]}.json"
 
 
-def found_text(found: Found, weight: int) -> str:
+def found_text(found: Found, name: str) -> str:
     """Return a result as JSON."""
-    fields: dict[str, Any] = {"weight": weight, "lower_as": found.lower_as, "upper_as": found.upper_as,
+    fields: dict[str, Any] = {"of": name, "lower_as": found.lower_as, "upper_as": found.upper_as,
                               "witness": "".join(map(str, found.witness.tolist())), "n_questions": found.n_questions}
     return json.dumps(fields) + "\n"
 

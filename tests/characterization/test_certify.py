@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from characterization import certify
-from characterization.certify import certify_set, certify_weights, codebook_digest
+from characterization.certify import certify_set, certify_weights
 from characterization.errors import CertifyError
 from characterization.timing import topological_ps, weight_sinks
 from characterization.units import AS_PER_PS
@@ -131,6 +131,16 @@ def test_a_killed_run_takes_up_what_is_there(tmp_path, monkeypatch):
     assert len(searched) == 13
 
 
+def test_the_certificate_of_a_set_is_kept_too(tmp_path, monkeypatch):
+    first = certify_set(SMALL, SMALL_DESIGN, [0, 1], folder=tmp_path)
+    other = certify_set(SMALL, SMALL_DESIGN, [0, 2], folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.delattr(certify, "search")
+    again = [certify_set(SMALL, SMALL_DESIGN, codes, folder=tmp_path) for codes in ([1, 0], [0, 2])]
+    assert [one.upper_ps for one in again] == [first.upper_ps, other.upper_ps]
+    assert again[0].witness == first.witness
+
+
 def test_a_value_that_does_not_fit_is_refused():
     with pytest.raises(CertifyError, match=r"made: no weight has the value 4; they lie in -4\.\.3\."):
         certify_set(SMALL, SMALL_DESIGN, [0, 4])
@@ -145,7 +155,3 @@ def test_a_weight_that_reaches_nothing_is_refused():
     timed = core([source("weight_q[0]"), source("weight_q[1]"), source("x")], [], [sink("x")])
     with pytest.raises(CertifyError, match=r"made: no register of core depends on the weight \(weight_q\)"):
         certify_set(timed, made_design(2), None)
-
-
-def test_a_codebook_is_known_by_its_values():
-    assert codebook_digest([0, 1]) != codebook_digest([0, 2])
