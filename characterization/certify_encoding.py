@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from characterization.floating_case import UNKNOWN, FloatingCase, State, last_moment
+# Compiled functions call none of another file: numba keeps what it compiled until the file itself changes.
+from characterization.floating_case import UNKNOWN, FloatingCase, State
 from characterization.floating_mode import EVER, N_CONSTANTS, Gates, compiled
 
 # Room for all clauses of one chi or one net; a buffer with less left is too small.
@@ -289,6 +290,16 @@ def write_cube(logic: Logic, page: Page, gate: int, out: int, cube: int, time: i
                 put(page, -chi_literal(page, 2 * net + bit, last_moment(logic.state, 2 * net + bit, before)))
             elif logic.state.value[net] == UNKNOWN:
                 put(page, -value_literal(logic, page, net, bit))
+
+
+@compiled
+def last_moment(state: State, literal: int, time: int) -> int:
+    """Return the earliest time that is as good as `time` to ask whether a net is stable at a value."""
+    count = state.n_moments[literal]
+    if count <= 0:
+        return time
+    place = np.searchsorted(state.moments_as[literal, :count], time, side="right")
+    return int(state.moments_as[literal, place - 1] if place else state.moments_as[literal, 0] - 1)
 
 
 @compiled

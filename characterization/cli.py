@@ -12,6 +12,7 @@ from rich.table import Table
 
 from characterization.commands.cells import cells
 from characterization.commands.cells_show import cells_show
+from characterization.commands.certify import certify
 from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.pdks import pdks
 from characterization.commands.progress import progress_bars
@@ -32,6 +33,7 @@ app.command()(pdks)
 app.command()(cells)
 app.command()(cells_show)
 app.command()(timing)
+app.command()(certify)
 
 
 @app.command()

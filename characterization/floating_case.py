@@ -190,16 +190,6 @@ def named(state: State, gate: int, out: int, pin: int, bit: int) -> bool:
 
 
 @compiled
-def last_moment(state: State, literal: int, time: int) -> int:
-    """Return the earliest time that is as good as `time` to ask whether a net is stable at a value."""
-    count = state.n_moments[literal]
-    if count <= 0:
-        return time
-    place = np.searchsorted(state.moments_as[literal, :count], time, side="right")
-    return int(state.moments_as[literal, place - 1] if place else state.moments_as[literal, 0] - 1)
-
-
-@compiled
 def drop_contained(masks: np.ndarray, values: np.ndarray, first: int, end: int) -> int:
     """Remove cubes that another one between `first` and `end` contains; return the new end."""
     kept = first
