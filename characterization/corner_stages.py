@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib.metadata import version
@@ -15,12 +15,15 @@ import numpy as np
 from characterization.artifact import Provenance, cached, digest_file, digest_of
 from characterization.benches.activity import check_observed
 from characterization.benches.operands import StimulusConfig, n_transitions
+from characterization.certify import Certificate, CertifyConfig, certify_set, certify_weights
 from characterization.design import MacDesign
 from characterization.energy import simulate_weights
 from characterization.hold import hold_report
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
 from characterization.pdk import Corner
+from characterization.profile import WeightArrival
+from characterization.set_certificate import SetCertificate, SetMode, certificate_from
 from characterization.timed import TimedNetlist
 from characterization.timing import floor_ps, free_ps, sta_ps, topological_ps
 
@@ -38,12 +41,16 @@ class CharacterizeConfig:
         transitions: simulated for each weight, where activations are random.
         activations: `random`, or `exhaustive`: every pair of activations once, for each weight.
         seed: of the stimulus.
+        certify: whether delays are certified; without, bounds stay topological.
+        time_limit_s: after which a certificate stays a bracket; None for no limit.
     """
 
     transitions: int = 300
     seed: int = 1
     workers: int = 2
     activations: Literal["random", "exhaustive"] = "random"
+    certify: bool = True
+    time_limit_s: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +100,14 @@ class CornerResult:
         figures: by the name they have in a profile.
         stimulus: what was simulated, in words.
         hold_endpoint: the data pin whose hold is tightest; '' where no register reaches another.
+        certificates: of all values together, where delays are certified.
     """
 
     core: CornerCore
     figures: Figures
     stimulus: str
     hold_endpoint: str
+    certificates: tuple[SetCertificate, ...]
 
 
 def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> CornerResult:
@@ -110,14 +119,20 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
     name = core.corner.name
     inputs = bench.inputs | {"core": digest_core(core.timed)}
     delays = stage(bench, f"delays-{name}", inputs, {"version": 2}, partial(measure_delays, bench, core), progress)
-    bound_ps = np.array(delays["topological_ps"])
+    proofs: dict[str, Any] = {}
+    if bench.config.certify:
+        limit = {"time_limit_s": bench.config.time_limit_s, "version": 1}
+        prove = partial(measure_certificates, bench, core, partial(progress, f"certificates {name}"))
+        proofs = stage(bench, f"certificates-{name}", inputs, limit, prove, progress)
+    bound_ps = np.array(proofs.get("certified_ps", delays["topological_ps"]))
     config = {"transitions": n_transitions(bench.design, bench.stimulus), "activations": bench.config.activations,
               "seed": bench.config.seed, "version": 2}  # fmt: skip
     build = partial(measure_activity, bench, core, bound_ps, partial(progress, f"simulation {name}"))
     activity = stage(bench, f"simulation-{name}", inputs, config, build, progress)
-    words = {"stimulus", "hold_endpoint"}
-    figures = {key: np.array(value, dtype=float) for key, value in (delays | activity).items() if key not in words}
-    return CornerResult(core, figures, activity["stimulus"], delays["hold_endpoint"])
+    found = delays | proofs | activity
+    figures = {key: np.array(value, dtype=float) for key, value in found.items() if key.endswith(("_ps", "_fj"))}
+    certificates = tuple(map(certificate_from, proofs.get("sets", ())))
+    return CornerResult(core, figures, activity["stimulus"], delays["hold_endpoint"], certificates)
 
 
 def stage(
@@ -129,7 +144,7 @@ def stage(
     provenance = Provenance(name, inputs, config, {"numpy": version("numpy")})
     tick(0, 1)
     text, hit = cached(bench.folder, provenance, ".json", lambda: json.dumps(build(), sort_keys=True) + "\n")
-    if hit or name.startswith("delays"):
+    if hit or name.startswith("delays"):  # the others tell their own end
         tick(1, 1)
     found: dict[str, Any] = json.loads(text)
     return found
@@ -144,6 +159,35 @@ def measure_delays(bench: Bench, core: CornerCore) -> dict[str, Any]:
             "floor_ps": floor_ps(timed, design), "free_ps": free_ps(timed, design), "hold_endpoint": hold.endpoint,
             "hold_slack_ps": hold.slack_ps if hold.endpoint else None,
             "tolerated_skew_ps": hold.tolerated_skew_ps if hold.endpoint else None}
+
+
+def measure_certificates(bench: Bench, core: CornerCore, tick: Callable[[int, int], None]) -> dict[str, Any]:
+    """Return certified delays by their names in a profile, and under `sets` the certificate of all values together.
+
+    Where weights stream, no value is ever swapped in by itself, and only sets are certified for launching weights.
+    """
+    design, config = bench.design, CertifyConfig(time_limit_s=bench.config.time_limit_s)
+    modes: list[WeightArrival] = ["stationary"] if design.weight_mode == "streaming" else ["stationary", "swap"]
+    names = {"stationary": ("certified_ps", "certified_lower_ps"), "swap": ("swap_ps", "swap_lower_ps")}
+    total, found = len(modes) * len(design.weights), {}
+    for past, mode in enumerate(modes):
+        proved = certify_weights(core.timed, design, design.weights, mode, config, bench.config.workers,
+                                 lambda done, n, past=past: tick(past * n + done, total),  # type: ignore[misc]
+                                 bench.folder / "certificates")  # fmt: skip
+        found |= dict(zip(names[mode], (proved.upper_ps.tolist(), proved.lower_ps.tolist()), strict=True))
+    every = certify_set(core.timed, design, None, config)
+    item = set_certificate(core, design, design.weights, every)
+    tick(total, total)
+    return found | {"sets": [item.to_fields()]}
+
+
+def set_certificate(
+    core: CornerCore, design: MacDesign, codes: Sequence[int], proved: Certificate
+) -> SetCertificate:
+    """Return what was proved of a set of launching weights as a profile keeps it."""
+    mode: SetMode = "streaming" if design.weight_mode == "streaming" else "swap"
+    return SetCertificate(core.corner.name, mode, tuple(sorted({int(code) for code in codes})), proved.upper_ps,
+                          proved.lower_ps)
 
 
 def measure_activity(

@@ -32,6 +32,7 @@ from characterization.errors import ArtifactError
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
 from characterization.profile import CERTIFIED, MacProfile, ProfileHead
+from characterization.set_certificate import RESOLUTION_PS, merge_certificates
 from characterization.synthesis import synthesize
 
 __all__ = ["CharacterizeConfig", "profile_mac", "reopen", "run_benches", "select_pdk", "slowest"]
@@ -151,7 +152,8 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
     rows = [unknown | dict(result.figures) for result in results]
     measured: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     count = n_transitions(design, bench.stimulus)
-    settings = {"transitions": count, "activations": bench.config.activations, "seed": bench.config.seed}
+    settings = {"transitions": count, "activations": bench.config.activations, "seed": bench.config.seed,
+                "certify": bench.config.certify, "time_limit_s": bench.config.time_limit_s}  # fmt: skip
     inputs = {"netlist": netlist.digest, "design": bench.inputs["design"]}
     inputs |= {f"liberty {corner.name}": "+".join(map(digest_file, corner.liberty)) for corner in corners}
     return MacProfile(
@@ -160,8 +162,9 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
         leakage_nw=np.array([core.leakage_nw for core in timed]),
         voltage_v=np.array([corner.voltage_v for corner in corners]),
         temp_c=np.array([corner.temp_c for corner in corners]),
-        provenance=Provenance("profile", inputs, settings, {n: version(n) for n in ("pyosys", "cocotb", "numpy")},
+        provenance=Provenance("profile", inputs, settings, {n: version(n) for n in ("pyosys", "python-sat", "numpy")},
                               bench.config.seed),
+        certificates=merge_certificates((), [item for result in results for item in result.certificates]),
         **measured,
     )  # fmt: skip
 
@@ -178,6 +181,9 @@ def notes_of(results: Sequence[CornerResult]) -> tuple[str, ...]:
         notes.append(f"Several inputs switching at once: {source or 'one input switches at a time'}.")
     if any("certified_ps" not in result.figures for result in results):
         notes.append("No certified delays: the bounds are topological.")
+    elif brackets := sum(int((r.figures["certified_ps"] > r.figures["certified_lower_ps"] + RESOLUTION_PS).sum())
+                         for r in results):  # fmt: skip
+        notes.append(f"{brackets} certified delays are proved, but not known to be attained: the time limit struck.")
     tightest = min(results, key=lambda result: float(np.nan_to_num(result.figures["hold_slack_ps"], nan=np.inf)))
     if tightest.hold_endpoint:
         slack_ps = float(tightest.figures["hold_slack_ps"])

@@ -36,6 +36,10 @@ def run(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="simulate every pair of activations for each weight value (minutes)")
     ] = False,
+    certify: Annotated[bool, typer.Option(help="certify delays by SAT; without, bounds are topological")] = True,
+    time_limit: Annotated[
+        float, typer.Option(min=0.0, help="seconds after which one certificate stays a bracket; 0 for no limit")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="seed of the stimulus")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     work: WorkPath = Path("build/characterize"),
@@ -51,7 +55,8 @@ def run(
 
     library = select_pdk(pdk, liberty, pdk_root)
     chosen = choose_corners(library, CornerConfig(words_of(corners), volts_of(voltages), signoff, tolerance))
-    config = CharacterizeConfig(transitions, seed, workers, "exhaustive" if exhaustive else "random")
+    config = CharacterizeConfig(transitions, seed, workers, "exhaustive" if exhaustive else "random", certify,
+                                time_limit or None)
     with progress_bars() as progress:
         profile = profile_mac(design, library, chosen, config, work, progress)
     save_profile(profile, out)
