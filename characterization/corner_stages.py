@@ -169,7 +169,8 @@ def measure_certificates(bench: Bench, core: CornerCore, tick: Callable[[int, in
     design, config = bench.design, CertifyConfig(time_limit_s=bench.config.time_limit_s)
     modes: list[WeightArrival] = ["stationary"] if design.weight_mode == "streaming" else ["stationary", "swap"]
     names = {"stationary": ("certified_ps", "certified_lower_ps"), "swap": ("swap_ps", "swap_lower_ps")}
-    total, found = len(modes) * len(design.weights), {}
+    total = len(modes) * len(design.weights)
+    found: dict[str, Any] = {}
     for past, mode in enumerate(modes):
         proved = certify_weights(core.timed, design, design.weights, mode, config, bench.config.workers,
                                  lambda done, n, past=past: tick(past * n + done, total),  # type: ignore[misc]

@@ -16,11 +16,12 @@ from characterization.pipeline import (
     select_pdk,
     slowest,
 )
+from characterization.profile import MacProfile
 from characterization.profile_file import save_profile
 from tests.characterization.synthetic import synthetic_profile
 
 ROOT = Path(__file__).parent.parent.parent
-PE = ROOT / "rtl" / "systolic_pe"
+PE, INT4 = ROOT / "rtl" / "systolic_pe", ROOT / "rtl" / "systolic_pe_int4"
 
 
 class Stages:
@@ -33,23 +34,99 @@ class Stages:
         self.seen[stage] = (done, total)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MacProfile, dict[str, tuple[int, int]]]:
+    """A profile of the int4 PE at two corners, the folder of its stages, and what was told about progress."""
+    pdk, stages = two_corners(), Stages()
+    work = tmp_path_factory.mktemp("profile")
+    profile = profile_mac(INT4, pdk, pdk.corners, CharacterizeConfig(transitions=20, workers=2), work, stages)
+    return work, profile, stages.seen
+
+
+def two_corners() -> Pdk:
+    """The osu018 library, once as a typical and once as a slow corner of the same cells."""
+    pdk = read_pdk("osu018")
+    slow = replace(pdk.corners[0], name="slow", process="ss", voltage_v=1.71, multi_input=(1.2, 0.8))
+    return replace(pdk, corners=(pdk.corners[0], slow))
+
+
 @pytest.mark.tool
 @pytest.mark.slow
-def test_a_profile_is_equal_to_the_byte_whatever_the_workers_and_the_cache(tmp_path: Path):
-    pdk, stages = read_pdk("osu018"), Stages()
-    first = profile_mac(PE, pdk, pdk.corners, CharacterizeConfig(transitions=3, workers=2), tmp_path / "one", stages)
-    other = profile_mac(PE, pdk, pdk.corners, CharacterizeConfig(transitions=3, workers=1), tmp_path / "two", Stages())
-    cached = profile_mac(PE, pdk, pdk.corners, CharacterizeConfig(transitions=3, workers=1), tmp_path / "one", Stages())
+def test_a_profile_is_equal_to_the_byte_whatever_the_workers_and_the_cache(made, tmp_path: Path):
+    work, first, _ = made
+    pdk, config, stages = two_corners(), CharacterizeConfig(transitions=20, workers=1), Stages()
+    other = profile_mac(INT4, pdk, pdk.corners, config, tmp_path / "two", Stages())
+    cached = profile_mac(INT4, pdk, pdk.corners, config, work, stages)
     for name, profile in (("a", first), ("b", other), ("c", cached)):
         save_profile(profile, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
     assert all(done == total for done, total in stages.seen.values())
-    assert set(stages.seen) == {
-        "synthesis", "equivalence proof", "cell libraries", "delays typical", "simulation typical"}
-    assert (first.observed_ps <= first.topological_ps).all()
-    assert (first.register_energy_fj < first.energy_fj).all()
-    assert first.energy_fj[0, 128] == first.energy_fj[0].min()
-    assert np.ptp(first.topological_ps[0]) > 0
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+def test_every_stage_of_every_corner_is_told_to_its_end(made):
+    _, _, seen = made
+    assert all(done == total for done, total in seen.values())
+    assert set(seen) == {"synthesis", "equivalence proof", "cell libraries"} | {
+        f"{stage} {corner}" for stage in ("delays", "certificates", "simulation") for corner in ("typical", "slow")}
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+def test_delays_of_every_weight_and_corner_lie_in_order(made):
+    _, profile, _ = made
+    assert profile.weights.tolist() == list(range(-8, 8))
+    assert (profile.observed_ps <= profile.certified_ps).all()
+    assert (profile.certified_ps <= profile.topological_ps + 1e-3).all()
+    assert (profile.certified_ps <= profile.swap_ps + 1e-3).all()
+    assert (profile.swap_ps <= profile.free_ps[:, None] + 1e-3).all()
+    assert profile.certified_exact.all()
+    assert profile.swap_exact.all()
+    assert np.ptp(profile.certified_ps[0]) > 0
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+def test_corners_share_a_netlist_and_differ_in_what_their_cells_say(made):
+    _, profile, _ = made
+    # The slow corner's cells are the typical one's with several inputs at once taken to be 20 % slower.
+    assert (profile.certified_ps[1] > profile.certified_ps[0]).all()
+    assert profile.hold_slack_ps[1] <= profile.hold_slack_ps[0]
+    assert profile.energy_fj[1].mean() < profile.energy_fj[0].mean()
+    assert any("late 1.2, early 0.8" in note for note in profile.head.notes)
+    assert any(note.startswith("Hold: tightest at ") for note in profile.head.notes)
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+def test_all_values_together_are_certified_at_every_corner(made):
+    _, profile, _ = made
+    assert [(item.corner, item.mode, len(item.codes)) for item in profile.certificates] == [
+        ("slow", "swap", 16), ("typical", "swap", 16)]
+    for corner in profile.corners:
+        together = profile.bound_of(profile.weights, corner, "swap")
+        assert together.delay_ps == pytest.approx(profile.swap_ps[profile.corner_index(corner)].max(), abs=0.01)
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+def test_energy_is_least_at_weight_zero_and_registers_are_a_part_of_it(made):
+    _, profile, _ = made
+    assert (profile.register_energy_fj < profile.energy_fj).all()
+    assert profile.energy_fj[0].argmin() == profile.positions([0])[0]
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+def test_without_certificates_the_profile_says_that_bounds_are_topological(made):
+    work, proved, _ = made
+    pdk = two_corners()
+    config = CharacterizeConfig(transitions=20, workers=1, certify=False)
+    profile = profile_mac(INT4, pdk, pdk.corners[:1], config, work, Stages())
+    assert "No certified delays: the bounds are topological." in profile.head.notes
+    assert (profile.bound_ps() == profile.topological_ps[0]).all()
+    assert (profile.topological_ps == proved.topological_ps[:1]).all()
 
 
 @pytest.mark.tool
