@@ -38,7 +38,7 @@ class MeasureConfig:
 
 
 # The window's estimate at typical 1.8 V: for a cell's own stages, and for a load's charge through the transistors.
-STAGE_PS = 120.0
+STAGE_PS = 250.0
 DRIVE_PS_UM_PER_FF = 25.0
 # Delay over voltage follows V / (V - VT)^1.5 (alpha power law, Sakurai and Newton 1990) with an effective VT by process
 # and a share for temperature; only windows depend on it, and those that are too short are doubled.
