@@ -21,8 +21,9 @@ SUPPLY = "vdd"
 RAILS = {"VGND": "0", "VNB": "0", "VPB": "VPWR", "VPWR": "VPWR"}
 # The default chgtol (10 fC) is more than a cell holds, so it would leave all step control to the longest step allowed.
 TRANSIENT_OPTIONS = "reltol=1e-3 trtol=1 chgtol=1e-16 noinit"
-# Off-currents are below the default tolerances; but with ten times tighter ones the rounding of 1.8 V across the models'
-# resistors of 50 ohm keeps searches from ending. The points agree within a per cent; what one search misses another finds.
+# Off-currents are below the default tolerances; but with ten times tighter ones than these the rounding of 1.8 V across
+# the models' resistors of 50 ohm keeps searches from ending. Points agree within a per cent; each finds what another
+# misses.
 LEAKAGE_OPTIONS = tuple(f"reltol={reltol} vntol=1e-10 abstol={abstol} gmin=1e-16 itl1=1000"
                         for reltol, abstol in (("1e-4", "1e-17"), ("1e-5", "3e-17"), ("1e-6", "1e-16")))
 RESULT = "result.raw"

@@ -29,7 +29,7 @@ from characterization.errors import CellsError, ToolMissingError
 
 # Currents of inputs, as a share of the supply's, that an operating point may have.
 GATE_SHARE = 0.1
-# Some model bins have a drain leakage of the wrong sign that shows when nothing else leaks (below 0 C); it counts as none.
+# Some model bins have a drain leakage of the wrong sign, seen where nothing else leaks (below 0 C): counted as none.
 MODEL_FLOOR_A = 2e-15
 PS_PER_S = 1e12
 UA_PER_A = 1e6
