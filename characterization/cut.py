@@ -139,7 +139,8 @@ class Now(Mapping[str, Word]):
         if bus not in self.read:
             nets = self.design.nets_of(bus)
             if missing := [net for net in nets if net not in self.literal]:
-                raise DesignError(f"{self.design.reference}: reads {missing[0]}, no port or register of the netlist.")
+                raise DesignError(f"{self.design.reference}: reads {missing[0]}, no port or register of the netlist; "
+                                  "synthesis takes out what nothing depends on.")
             bits = tuple(self.literal[net] for net in nets)
             self.read[bus] = Word(self.graph, bits if len(bits) > 1 else (*bits, FALSE))
         return self.read[bus]

@@ -19,6 +19,7 @@ from characterization.artifact import write_text
 from characterization.design import MacDesign, check_ports
 from characterization.errors import SynthesisError
 from characterization.netlist import CONSTANTS, Netlist
+from characterization.yosys_log import reason_in
 
 # Restructure, map for delay, buffer by slew, then size up and give back area off the critical path. On an int8 MAC
 # this is 14-38 % faster than Yosys' default script, for 1-22 % more area.
@@ -163,17 +164,10 @@ def linked_library(path: Path, scratch: Path, index: int) -> str:
 
 
 def failure(log: Path, stderr: str) -> str:
-    """Return why Yosys stopped: its last `ERROR:` line, with the first warnings that a failed check counts."""
+    """Return why Yosys stopped: what is wrong with the design where its log says so, else its last `ERROR:` line."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    errors = [line for line in lines if "ERROR:" in line]
-    if not errors:
-        last = (stderr.strip().splitlines() or ["no message"])[-1]
-        return f"Yosys ended without an error line: {last}"
-    reason = errors[-1].strip()
-    if "check -assert" in reason:
-        warnings = [line.strip() for line in lines if line.startswith("Warning:")]
-        reason += f" {'; '.join(warnings[:4])}"
-    return reason
+    last = (stderr.strip().splitlines() or ["no message"])[-1]
+    return reason_in(lines) or f"Yosys ended without an error line: {last}"
 
 
 def check_driven(netlist: Netlist) -> None:

@@ -41,6 +41,7 @@ def fixed_nets(core: Core, design: MacDesign, weights: np.ndarray) -> dict[str, 
     fixed: dict[str, np.ndarray] = {}
     for lane in design.lanes:
         for bit, net in enumerate(design.nets_of(lane.weight)):
+            check_kept(core, net)
             fixed |= fix(core, net, weights >> bit & 1)
     return fixed | held_nets(core, design, len(weights))
 
@@ -56,6 +57,22 @@ def held_nets(core: Core, design: MacDesign, n_cases: int) -> dict[str, np.ndarr
         for bit, net in enumerate(design.nets_of(bus)):
             fixed |= fix(core, net, np.full(n_cases, value >> bit & 1))
     return fixed
+
+
+def is_kept(core: Core, net: str) -> bool:
+    """Return whether a register bit or port is in the mapped netlist under its name."""
+    return net in core.source_of or net in core.gate_of or any(sink.origin == net for sink in core.sinks)
+
+
+def check_kept(core: Core, net: str) -> None:
+    """Check that a weight bit is in the mapped netlist.
+
+    Raises:
+        NetlistError: it is not.
+    """
+    if not is_kept(core, net):
+        raise NetlistError(f"{core.top}: weight bit {net} does not reach the netlist: synthesis took it out, since "
+                           "nothing depends on it. Check lanes in design.toml, and the Verilog.")
 
 
 def fix(core: Core, net: str, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -81,15 +98,40 @@ def fix(core: Core, net: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def weight_sources(core: Core, design: MacDesign) -> set[str]:
-    """Return the flop outputs that carry the weight, complements included."""
-    zero = np.zeros(1, dtype=np.int64)
-    return {net for lane in design.lanes for bit in design.nets_of(lane.weight) for net in fix(core, bit, zero)}
+    """Return the flop outputs that carry the weight, complements included.
+
+    Raises:
+        NetlistError: a weight bit is not in the netlist.
+    """
+    zero, found = np.zeros(1, dtype=np.int64), set[str]()
+    for lane in design.lanes:
+        for net in design.nets_of(lane.weight):
+            check_kept(core, net)
+            found |= set(fix(core, net, zero))
+    return found
 
 
 def weight_sinks(core: Core, design: MacDesign) -> tuple[Sink, ...]:
-    """Return the sinks that a weight register can reach within the cycle."""
+    """Return the sinks that a weight register can reach within the cycle.
+
+    Raises:
+        NetlistError: none of them is a result register that design.toml names.
+    """
     reached = reach(core, weight_sources(core, design))
-    return tuple(sink for sink in core.sinks if sink.net in reached)
+    found = tuple(sink for sink in core.sinks if sink.net in reached)
+    zero = np.zeros(1, dtype=np.int64)
+    results = {cell_of(core.source_of[source].origin) for bus in design.result_registers
+               for net in design.nets_of(bus) if is_kept(core, net) for source in fix(core, net, zero)}
+    if results and results.isdisjoint(cell_of(sink.origin) for sink in found):
+        raise NetlistError(f"{core.top}: the weight {', '.join(lane.weight for lane in design.lanes)} does not reach "
+                           f"{', '.join(design.result_registers)} within a cycle; check lanes and result_registers in "
+                           "design.toml.")
+    return found
+
+
+def cell_of(origin: str) -> str:
+    """Return the flop of `cell/pin`; a port bit stays as it is."""
+    return origin.partition("/")[0]
 
 
 def floor_sinks(core: Core, design: MacDesign) -> tuple[Sink, ...]:

@@ -106,8 +106,10 @@ def test_a_width_that_the_parameters_do_not_give_is_refused(tmp_path):
     ("old", "new", "message"),
     [
         ("endmodule", "", "ERROR: .*syntax error"),
-        ("act_in * weight_q", "nothing * weight_q", "ERROR: .*nothing"),
-        (PRODUCT, "wire signed [15:0] product", r"problems in 'check -assert'.*product \[\d+\] is used but has no"),
+        ("act_in * weight_q", "nothing * weight_q", "net nothing is used but has no driver, drive it or tie it to a"),
+        (PRODUCT, "wire signed [15:0] product", r"net product\[\d+\] is used but has no driver.*and \d+ more"),
+        (PRODUCT, f"{PRODUCT}; assign product[3] = act_in[0]", r"net act_in\[0\] has several drivers \(.*mul"),
+        (PRODUCT, f"{PRODUCT} + (product[3] & act_in[0])", r"combinational loop through pe.v:\d+, cut"),
         (PRODUCT, "wire signed [15:0] product; box p(act_in, weight_q, product)", "cell of the library implements box"),
         (PRODUCT, "wire signed [15:0] product; part p(act_in, product)", "part"),
         ("module systolic_pe", "module another_pe", "ERROR: .*systolic_pe"),
@@ -120,6 +122,13 @@ def test_verilog_that_yosys_rejects_is_reported_with_its_error_line_and_log(old,
     assert f"(log: {tmp_path / 'work' / 'yosys.log'})" in str(error.value)
     assert (tmp_path / "work/yosys.log").is_file()
     assert "\n" not in str(error.value)
+
+
+@needs_osu018
+def test_a_latch_is_named_with_its_signal(tmp_path):
+    text = pe_text().replace(PRODUCT, "reg signed [15:0] product; always @* if (valid_in) product = act_in * weight_q")
+    with pytest.raises(SynthesisError, match="latch inferred for product, assign it on every path or use a register"):
+        synthesize(with_verilog(tmp_path, text), OSU018, tmp_path / "work", ("LATCH",))
 
 
 @needs_osu018

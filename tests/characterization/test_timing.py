@@ -268,7 +268,13 @@ def test_a_tie_cell_is_a_constant(tmp_path):
     ([flop("f1", "y", Q="q"), ("u1", "INV", {"A": "clk", "Y": "y"})], r"clock clk drives pin A of u1 \(INV\)"),
     ([("f1", "DFF", {"CLK": "en", "D": "q", "Q": "q"})], r"flop f1 \(DFF\) is clocked by en through CLK"),
     ([flop("f1", "y", Q="q"), ("u1", "NAND2", {"A": "q", "Y": "y"})], r"pin B of u1 \(NAND2\) is not connected"),
-    ([flop("f1", "q", Q="q")], "a is neither a register nor an input port of the mapped netlist"),
+    ([flop("f1", "q", Q="q")], "weight bit a does not reach the netlist: synthesis took it out"),
+    ([flop("f1", "y", Q="q"), ("u1", "NAND2", {"A": "q", "B": "x", "Y": "y"})],
+     r"net x, which pin B of u1 \(NAND2\) reads, has no driver; drive it"),
+    ([flop("f1", "y", Q="q"), ("u1", "INV", {"A": "q", "Y": "y"}), ("u2", "INV", {"A": "en", "Y": "y"})],
+     "net y is driven by u1/Y and u2/Y; give it one driver"),
+    ([flop("f1", "en", Q="en")], "net en is driven by input port en and f1/Q"),
+    ([flop("f1", "q", Q="q"), ("u1", "INV", {"A": "q", "Y": "CONST1"})], "net CONST1 is driven by a constant and u1/Y"),
 ])
 def test_a_netlist_that_cannot_be_timed_is_refused(library, cells, message):
     with pytest.raises(NetlistError, match=message):
@@ -301,6 +307,25 @@ def test_an_asynchronous_clear_driven_by_logic_is_refused(tmp_path):
     driven = replace(held, cells=(Cell("f1", "DFF", {**held.cells[0].pins, "R": "d"}), held.cells[1]))
     with pytest.raises(NetlistError, match=r"pin R of flop f1 \(DFF\) is driven by logic"):
         annotate(driven, library, CORNER, "clk")
+
+
+def test_a_held_register_that_is_not_there_is_named(library):
+    timed = annotate(GATED, library, CORNER, "clk")
+    with pytest.raises(NetlistError, match="b is neither a register nor an input port of the mapped netlist; check"):
+        topological_ps(timed, design(hold={"b": 1}), np.array([0]))
+
+
+def test_a_weight_that_does_not_reach_the_result_is_refused(library):
+    timed = annotate(GATED, library, CORNER, "clk")
+    reaches = replace(design(), result_registers=("r",), widths={"w": 1, "a": 1, "r": 1})
+    assert topological_ps(timed, reaches, np.array([1]))[0] > 0
+    with pytest.raises(NetlistError, match="the weight w does not reach a within a cycle; check lanes and result_reg"):
+        topological_ps(timed, replace(reaches, result_registers=("a",)), np.array([1]))
+
+
+def test_an_output_port_without_a_driver_is_refused(library):
+    with pytest.raises(NetlistError, match="net z, which output port out reads, has no driver"):
+        annotate(netlist(flop("f1", "q", Q="q"), outputs=(("out", "z"),)), library, CORNER, "clk")
 
 
 def test_annotating_twice_gives_the_same_delays(library):
