@@ -17,6 +17,8 @@ from characterization.errors import ArtifactError
 from characterization.profile import MacProfile
 
 FASTEST = 16
+# As many weights have a tick each.
+FEW = 32
 # Values below this share of the median are told in words: they would press all others together.
 LOW_SHARE = 0.6
 BLUE, ORANGE, GREEN, RED, GRAY, PALE = "#1f4e79", "#e08214", "#2ca02c", "#d62728", "#7f7f7f", "#bdbdbd"
@@ -64,8 +66,16 @@ def place_of(profile: MacProfile, index: int) -> str:
     return f"{profile.corners[index]}{between}, {profile.voltage_v[index]:g} V, {profile.temp_c[index]:g} °C"
 
 
+def abscissa(profile: MacProfile) -> np.ndarray:
+    """Return where each weight stands: at its value, or side by side where there are few."""
+    return np.arange(profile.weights.size) if profile.weights.size <= FEW else profile.weights
+
+
 def mark_weights(axes: Axes, profile: MacProfile) -> None:
-    """Put ticks on round weight values."""
+    """Put ticks on round weight values, or on each of a few."""
+    if profile.weights.size <= FEW:
+        axes.set_xticks(range(profile.weights.size), [str(weight) for weight in profile.weights])
+        return
     first, last = int(profile.weights[0]), int(profile.weights[-1])
     axes.set_xticks(range(first, last + 2, max(1, (last - first + 1) // 16)))
 
@@ -73,7 +83,7 @@ def mark_weights(axes: Axes, profile: MacProfile) -> None:
 def draw_delay(axes: Axes, profile: MacProfile, index: int) -> None:
     """Draw what is proved, what is bounded, and what was seen, of every weight."""
     corner = profile.corners[index]
-    weights, bound = profile.weights, profile.bound_ps(corner)
+    weights, bound = abscissa(profile), profile.bound_ps(corner)
     axes.vlines(weights, profile.observed_ps[index], profile.topological_ps[index], color=PALE, lw=0.6, zorder=0)
     axes.plot(weights, profile.topological_ps[index], "_", ms=4, color=GRAY, label="topological")
     if not np.isnan(profile.certified_ps[index]).any():
@@ -84,7 +94,7 @@ def draw_delay(axes: Axes, profile: MacProfile, index: int) -> None:
                       label="proved, not attained")  # fmt: skip
     seen = f"observed in {profile.n_transitions} transitions"
     axes.plot(weights, profile.observed_ps[index], ".", ms=3, color=ORANGE, label=seen)
-    at = profile.positions(profile.fastest(FASTEST, corner))
+    at = profile.positions(profile.fastest(min(FASTEST, weights.size // 4), corner))
     axes.plot(weights[at], bound[at], "o", ms=7, mfc="none", color=GREEN, label=f"fastest {len(at)}")
     axes.axhline(profile.floor_ps[index], color=RED, lw=0.8, ls="--", label="floor")
     crop_below(axes, profile, np.minimum(profile.observed_ps[index], bound), float(profile.floor_ps[index]))
@@ -111,7 +121,7 @@ def crop_below(axes: Axes, profile: MacProfile, values: np.ndarray, floor: float
 def draw_energy(axes: Axes, profile: MacProfile, index: int) -> None:
     """Draw mean energy per operation with its standard error, and the share of clock and registers."""
     mean, error = profile.energy_fj[index], 1.96 * profile.energy_sem_fj[index]
-    weights = profile.weights
+    weights = abscissa(profile)
     axes.errorbar(weights, mean, error, fmt=".", ms=4, lw=0.6, color=BLUE, label="mean, 95 % interval")
     axes.fill_between(weights, 0, profile.register_energy_fj[index], color=PALE, lw=0, label="clock and registers")
     average = float(np.mean(mean))
@@ -155,7 +165,7 @@ def draw_ranks(profile: MacProfile, path: Path, corners: Sequence[str]) -> None:
         delay, lowest = top.subplots(), np.ones(profile.weights.size)
         for index, color in zip(indices, (BLUE, ORANGE, GREEN), strict=False):
             bound = profile.bound_ps(profile.corners[index])
-            delay.plot(profile.weights, bound / bound.max(), ".", ms=3.5, color=color,
+            delay.plot(abscissa(profile), bound / bound.max(), ".", ms=3.5, color=color,
                        label=f"{place_of(profile, index)}: slowest {bound.max():.0f} ps")  # fmt: skip
             lowest = np.minimum(lowest, bound / bound.max())
         delay.set_ylim(top=1.01)
@@ -175,7 +185,7 @@ def draw_rank(axes: Axes, profile: MacProfile, index: int, reference: int) -> No
     """Draw the ranks of the weights at one corner against those at another."""
     here, there = (profile.corners[i] for i in (index, reference))
     x, y = (ranks_of(profile.bound_ps(corner)) for corner in (there, here))
-    limit = min(FASTEST, profile.weights.size)
+    limit = min(FASTEST, profile.weights.size // 4)
     stay = np.intersect1d(profile.fastest(limit, here), profile.fastest(limit, there))
     axes.plot([1, x.size], [1, x.size], color=PALE, lw=0.8, zorder=0)
     axes.plot(x, y, "o", ms=4, mew=0, color=BLUE, alpha=0.3)  # the darker, the more weights share both ranks

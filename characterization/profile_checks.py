@@ -11,8 +11,8 @@ from characterization.errors import ArtifactError
 if TYPE_CHECKING:
     from characterization.profile import MacProfile
 
-# Delays are sums of tens of arcs, rounded to a femtosecond in one engine and to 0.01 ps in another.
-AGREE_PS = 0.05
+# Delays are sums of tens of arcs; one engine rounds to femtoseconds, another to attoseconds.
+AGREE_PS = 0.01
 
 
 def check_table(name: str, array: np.ndarray, shape: tuple[int, ...], *, optional: bool, signed: bool = False) -> None:

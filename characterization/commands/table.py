@@ -59,7 +59,7 @@ def summary_table(profile: MacProfile) -> Table:
 def summary_row(profile: MacProfile, index: int) -> tuple[str, ...]:
     """Return one corner's row of the closing table."""
     corner = profile.corners[index]
-    bound, energy, zero = profile.bound_ps(corner), profile.energy_fj[index], profile.positions([0])[0]
+    bound, energy, zero = profile.bound_ps(corner), profile.energy_fj[index], profile.weights == 0
     share, ranked = profile.register_energy_fj[index].mean() / energy.mean(), sorted(bound)
     kind = "c" if profile.certified_ps[index, 0] >= 0 else "t"
     hold = f"{profile.hold_slack_ps[index]:.0f}"
@@ -67,7 +67,7 @@ def summary_row(profile: MacProfile, index: int) -> tuple[str, ...]:
         corner + "*" * bool(profile.interpolated[index]), f"{bound.max():.0f}{kind}", nth(ranked, 9), nth(ranked, 16),
         f"{profile.floor_ps[index]:.0f}", f"{profile.observed_ps[index].max():.0f}",
         "-" if hold == "nan" else hold, f"{energy.mean():.0f}",
-        f"{energy[zero]:.0f}", f"{share:.0%}",
+        f"{energy[zero][0]:.0f}" if zero.any() else "-", f"{share:.0%}",
     )  # fmt: skip
 
 

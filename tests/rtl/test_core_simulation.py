@@ -7,13 +7,15 @@ import pytest
 from characterization.annotation import annotate
 from characterization.benches.activity import check_observed
 from characterization.benches.operands import StimulusConfig
+from characterization.certify import certify_set, certify_weights
 from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.energy import simulate_weights
 from characterization.netlist import abut
 from characterization.pdk import read_pdk
+from characterization.profile_checks import AGREE_PS
 from characterization.synthesis import synthesize
-from characterization.timing import topological_ps
+from characterization.timing import free_ps, topological_ps
 
 RTL = Path(__file__).parents[2] / "rtl"
 DESIGNS = sorted(path.parent.name for path in RTL.glob("*/design.toml"))
@@ -26,14 +28,20 @@ NARROW_WEIGHTS = (1, 0, 4)
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("iverilog") is None or not OSU018.is_file(), reason="Icarus or osu018 is missing")
 @pytest.mark.parametrize("name", DESIGNS)
-def test_no_transition_of_a_real_mac_settles_after_its_static_bound(name, tmp_path):
+def test_observed_delays_of_a_real_mac_stay_below_certified_and_those_below_topological_ones(name, tmp_path):
     design, corner = read_design(RTL / name), read_pdk("osu018").corners[0]
     joined = abut(synthesize(design, corner.liberty, tmp_path), design.neighbours)
     timed = annotate(joined, read_corner(corner), corner, design.clock)
     weights = WEIGHTS if set(WEIGHTS) <= set(design.weights) else NARROW_WEIGHTS
     activity = simulate_weights(timed, design, StimulusConfig(25, 1, weights), tmp_path, workers=1)
     bound_ps = topological_ps(timed, design, np.array(weights))
-    check_observed(weights, activity.settle_ps, bound_ps)
+    constant, launched = (certify_weights(timed, design, weights, mode) for mode in ("stationary", "swap"))
+    together = certify_set(timed, design, weights)
+    check_observed(weights, activity.settle_ps, constant.upper_ps)
+    assert (constant.upper_ps <= bound_ps + AGREE_PS).all()
+    assert (constant.upper_ps <= launched.upper_ps + AGREE_PS).all()
+    assert launched.upper_ps.max() <= together.upper_ps + AGREE_PS
+    assert together.upper_ps <= free_ps(timed, design) + AGREE_PS
     # The bound is of this netlist, not of one twice as slow: random transitions come within half of it.
     assert activity.observed_ps[0] > 0.5 * bound_ps[0]
     if design.weight_mode == "stationary":
