@@ -1,7 +1,8 @@
 """The sky130 library characterized here, on trial: `python benchmarks/cells.py [--pdk FILE.toml] [part ...]`.
 
-Parts: `paths` (MAC designs timed with both libraries), `voltages` (delays and energy of each MAC over voltage; long),
-`chord` (interpolation at held-out voltages), `alpha` (the alpha-power fit), `times`. Without any, all of them.
+Parts: `typical`, `slow` (the cells against the foundry's), `paths` (MAC designs timed with both libraries),
+`voltages` (delays and energy of each MAC over voltage; long), `chord` (interpolation at held-out voltages), `alpha`
+(the alpha-power fit), `times`. Without any, all of them.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import sys
 
 import cells_designs
+import cells_foundry
 import cells_voltage
 
 from characterization.pdk import read_pdk
 
-PARTS = {"paths": cells_designs.paths, "voltages": cells_designs.voltages, "chord": cells_voltage.chord,
+PARTS = {"typical": cells_foundry.typical, "slow": cells_foundry.slow,
+         "paths": cells_designs.paths, "voltages": cells_designs.voltages, "chord": cells_voltage.chord,
          "alpha": cells_voltage.alpha, "times": cells_voltage.times}  # fmt: skip
 
 
