@@ -79,9 +79,9 @@ def floating_case(core: FloatingCore, fixed: np.ndarray, still: np.ndarray) -> F
     rows = core.gates.cube_start[2 * core.gates.function + 2] - core.gates.cube_start[2 * core.gates.function]
     state = State(
         np.full(n_nets, UNKNOWN, dtype=np.int8), np.full(2 * n_nets, EVER), np.full(2 * n_nets, EVER),
-        np.zeros(2 * n_gates + 1, dtype=np.int32), np.empty(rows.sum(), dtype=np.int32),
-        np.empty(rows.sum(), dtype=np.int32), np.empty((2 * n_nets, LISTED), dtype=np.int64),
-        np.zeros(2 * n_nets, dtype=np.int32),
+        np.zeros(2 * n_gates + 1, dtype=np.int64), np.empty(rows.sum(), dtype=np.int64),
+        np.empty(rows.sum(), dtype=np.int64), np.empty((2 * n_nets, LISTED), dtype=np.int64),
+        np.zeros(2 * n_nets, dtype=np.int64),
     )
     sources = slice(N_CONSTANTS, N_CONSTANTS + core.n_sources)
     state.value[: N_CONSTANTS] = 0, 1
@@ -160,24 +160,46 @@ def settle_window(gates: Gates, state: State, gate: int, net: int, out: int, kno
 def list_moments(gates: Gates, state: State, gate: int, net: int, out: int) -> None:
     """List the times at which a gate's output may become stable at a value: those of its inputs, a delay later."""
     begin, literal = gates.pin_start[gate], 2 * net + out
-    found = np.empty(LISTED * 8, dtype=np.int64)
+    window = state.early_as[literal], state.late_as[literal]
+    found, spare = np.empty(LISTED + 1, dtype=np.int64), np.empty(LISTED + 1, dtype=np.int64)
     count = 0
     for pin in range(gates.pin_start[gate + 1] - begin):
         for bit in range(2):
             before = 2 * gates.pin_net[begin + pin] + bit
-            if named(state, gate, out, pin, bit):
-                if state.n_moments[before] == MANY or count + state.n_moments[before] > found.size:
-                    state.n_moments[literal] = MANY
-                    return
-                for moment in state.moments_as[before, : state.n_moments[before]]:
-                    time = moment + gates.delay_as[begin + pin, bit, out]
-                    if state.early_as[literal] <= time <= state.late_as[literal]:
-                        found[count] = time
-                        count += 1
-    moments = np.unique(found[:count])
-    state.n_moments[literal] = moments.size if moments.size <= LISTED else MANY
-    if moments.size <= LISTED:
-        state.moments_as[literal, : moments.size] = moments
+            if count == MANY or not named(state, gate, out, pin, bit):
+                continue
+            if state.n_moments[before] == MANY:
+                count = MANY
+            else:
+                count = merge(state, before, gates.delay_as[begin + pin, bit, out], window, found, count, spare)
+                found, spare = spare, found
+    state.n_moments[literal] = count
+    for place in range(count):
+        state.moments_as[literal, place] = found[place]
+
+
+@compiled
+def merge(
+    state: State, more: int, delay: int, window: tuple[int, int], one: np.ndarray, n_one: int, into: np.ndarray
+) -> int:
+    """Write `one` and the moments of `more`, a delay later, as one ordered list; return its length, MANY if too long.
+
+    Moments that then lie outside the window do not count, and none counts twice.
+    """
+    first, second, count = 0, 0, 0
+    while first < n_one or second < state.n_moments[more]:
+        later = state.moments_as[more, second] + delay if second < state.n_moments[more] else NO_ARC
+        if later != NO_ARC and (later < window[0] or later > window[1]):
+            second += 1
+            continue
+        if count == LISTED:
+            return MANY
+        time = min(one[first], later) if first < n_one else later
+        into[count] = time
+        count += 1
+        first += int(first < n_one and one[first] == time)
+        second += int(later == time)
+    return count
 
 
 @compiled

@@ -121,7 +121,7 @@ def floating_core(timed: TimedNetlist, sinks: Iterable[Sink]) -> FloatingCore:
                       dtype=np.int32),
         live=np.array([net in reached for net in sources]),
         gates=gate_arrays(gates, number),
-        sink_net=np.array([net for net, _, _ in ends], dtype=np.int32),
+        sink_net=np.array([net for net, _, _ in ends], dtype=np.int64),
         setup_as=np.array([times for _, *times in ends], dtype=np.int64).reshape(-1, 2),
     )
 
@@ -144,12 +144,12 @@ def gate_arrays(gates: Sequence[Gate], number: Mapping[str, int]) -> Gates:
     delays = [np.vectorize(arc_as, otypes=[np.int64])(gate.delay_ps) for gate in gates if gate.nets]
     return Gates(
         pin_start=offsets([len(gate.nets) for gate in gates]),
-        pin_net=np.array([number[net] for gate in gates for net in gate.nets], dtype=np.int32),
+        pin_net=np.array([number[net] for gate in gates for net in gate.nets], dtype=np.int64),
         delay_as=np.concatenate([*delays, np.zeros((0, 2, 2), dtype=np.int64)]),
-        function=np.array([row[gate.truth, len(gate.nets)] for gate in gates], dtype=np.int32),
+        function=np.array([row[gate.truth, len(gate.nets)] for gate in gates], dtype=np.int64),
         cube_start=offsets([len(side) for side in cubes]),
-        cube_mask=np.array([mask for side in cubes for mask, _ in side], dtype=np.int32),
-        cube_value=np.array([value for side in cubes for _, value in side], dtype=np.int32),
+        cube_mask=np.array([mask for side in cubes for mask, _ in side], dtype=np.int64),
+        cube_value=np.array([value for side in cubes for _, value in side], dtype=np.int64),
     )
 
 
@@ -157,9 +157,9 @@ def offsets(lengths: Iterable[int]) -> np.ndarray:
     """Return where each of several runs begins, and where the last ends.
 
     >>> offsets([2, 3])
-    array([0, 2, 5], dtype=int32)
+    array([0, 2, 5])
     """
-    return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int32)]).astype(np.int32)
+    return np.concatenate([[0], np.cumsum(list(lengths), dtype=np.int64)]).astype(np.int64)
 
 
 def setup_of(sink: Sink, edge: int) -> int:
