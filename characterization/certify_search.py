@@ -22,6 +22,8 @@ from characterization.floating_mode import N_CONSTANTS, FloatingCore, settle_as
 SolverName = Literal["minisat22", "glucose4", "cadical153"]
 # The first step below the longest path, as a share of it, and how the step grows with each bound proved.
 FIRST_STEP, GROWTH = 0.004, 1.7
+# After so many bounds without a vector the questions grow: a better vector is sought, from so many other starts.
+DEEP, STARTS = 3, 8
 # Once so many vectors in a row were beaten by another, the next time asked lies in the middle of what is left.
 PATIENCE = 4
 # The clock is looked at after so many conflicts.
@@ -86,11 +88,12 @@ def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -
     still = (case.fixed != UNKNOWN) | ~matters(case.core)
     for lane in members.lanes if members else ():
         still[[source for source, _ in lane]] = True
-    vector = any_vector(case, members)
-    lower, vector = climb(case, vector, still)
+    lower, vector = climb(case, any_vector(case, members), still)
     upper, step, beaten, asked = max(case.topological_as, lower), FIRST_STEP, 0, 0
     while lower < upper:
-        target = max(lower, int(upper * (1 - step))) if asked == 0 or beaten == 0 else lower
+        if (asked, beaten) == (DEEP, 0):
+            lower, vector = climb_again(case, vector, lower, still)
+        target = lower if beaten else max(lower, int(upper * (1 - step)))
         if beaten > PATIENCE:
             target = (lower + upper) // 2
         later = late_vector(case, target, members, config, deadline)
@@ -143,6 +146,19 @@ def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[in
             break
         best, vector = int(found.max()), tried[int(found.argmax())]
     return best, vector
+
+
+def climb_again(
+    case: FloatingCase, vector: np.ndarray, lower_as: int, still: np.ndarray
+) -> tuple[int, np.ndarray]:
+    """Return the latest of `vector`, which is required at `lower_as`, and of climbs from other starts."""
+    rng = np.random.default_rng(1)
+    for _ in range(STARTS):
+        drawn = rng.integers(0, 2, vector.size, dtype=np.uint8)
+        reached, found = climb(case, with_twins(case, np.where(still, vector, drawn)), still)
+        if reached > lower_as:
+            lower_as, vector = reached, found
+    return lower_as, vector
 
 
 def late_vector(
