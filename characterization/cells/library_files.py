@@ -51,8 +51,8 @@ def write_library(cells: Mapping[Condition, Sequence[CellTables]], made: Made, o
     for corner, (words, tables) in texts.items():
         text = write_liberty(tables, f"sky130_{corner}", words, RAILS)
         files[out / f"{corner}.lib.gz"] = gzip.compress(text.encode("utf-8"), compresslevel=9, mtime=0)
-        factors = multi_input_text({cell.name: factors_of(cell) for cell in tables if cell.multi_input})
-        files[out / f"{corner}.multi_input.json"] = factors.encode("utf-8")
+        if factors := {cell.name: factors_of(cell) for cell in tables if cell.multi_input}:
+            files[out / f"{corner}.multi_input.json"] = multi_input_text(factors).encode("utf-8")
     out.mkdir(parents=True, exist_ok=True)
     for path, data in files.items():
         with atomic_path(path) as partial:
