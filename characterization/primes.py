@@ -23,6 +23,44 @@ def prime_cubes(truth: int, n_inputs: int) -> tuple[tuple[Cube, ...], tuple[Cube
     return primes_of(everything & ~truth, n_inputs), primes_of(everything & truth, n_inputs)
 
 
+@lru_cache(maxsize=4096)
+def lasting_cubes(truth: int, n_inputs: int) -> tuple[tuple[Cube, ...], tuple[Cube, ...]]:
+    """Return the primes on which an output may be relied while the other inputs move; as `prime_cubes`.
+
+    A multiplexer whose two data agree does not depend on its select in logic, but while the select moves it is driven
+    by neither: in SPICE its output is up to 1.7 times as late as that prime promises. So where the primes that name
+    every input which acts in both senses suffice to describe the function, the others are left out.
+
+    >>> lasting_cubes(0b11001010, 3)[1]  # inputs 0 and 1, selected by input 2: their agreement is no prime here
+    ((5, 1), (6, 6))
+    """
+    both = sum(1 << pin for pin in range(n_inputs) if is_binate(truth, n_inputs, pin))
+    sides = []
+    for side in prime_cubes(truth, n_inputs):
+        named = tuple(cube for cube in side if cube[0] & both == both)
+        sides.append(named if covered(named, n_inputs) == covered(side, n_inputs) else side)
+    return sides[0], sides[1]
+
+
+def is_binate(truth: int, n_inputs: int, pin: int) -> bool:
+    """Return whether an input raises the output in some state of the others, and lowers it in another.
+
+    >>> is_binate(0b0110, 2, 0), is_binate(0b1000, 2, 0)
+    (True, False)
+    """
+    high = column(pin, n_inputs)
+    with_it, without = truth >> (1 << pin) & ~high, truth & ~high & (1 << (1 << n_inputs)) - 1
+    return bool(with_it & ~without) and bool(without & ~with_it)
+
+
+def covered(cubes: tuple[Cube, ...], n_inputs: int) -> int:
+    """Return the truth table of the union of cubes."""
+    table = 0
+    for mask, values in cubes:
+        table |= patterns_of(mask, values, n_inputs)
+    return table
+
+
 def primes_of(truth: int, n_inputs: int) -> tuple[Cube, ...]:
     """Return the primes of one function, those with few inputs first."""
     found: list[Cube] = []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from characterization.cells.combinational import measure_combinational
 from characterization.cells.extraction import Extracted, extract
 from characterization.cells.flop import measure_flop
+from characterization.cells.multi_input import measure_multi_input
 from characterization.cells.points import MeasureConfig
 from characterization.cells.stored_state import is_flop
 from characterization.cells.switch_level import condition as expression
@@ -35,7 +37,8 @@ def measure_cell(cell_name: str, condition: Condition, config: MeasureConfig, wo
         return tie_cell(cell, condition, config)
     if is_flop(cell.circuit):
         return measure_flop(cell, condition, wheel, config, work)
-    return measure_combinational(cell, condition, wheel, config, work)
+    return replace(measure_combinational(cell, condition, wheel, config, work),
+                   multi_input=measure_multi_input(cell, condition, wheel, config, work))
 
 
 def tie_cell(cell: Extracted, condition: Condition, config: MeasureConfig) -> CellTables:

@@ -26,6 +26,21 @@ def crossing_ps(time_ps: np.ndarray, volt: np.ndarray, level_v: float, rising: b
     return find_level(time_ps[low:high], volt[low:high] - level_v, time_ps[k], time_ps[k + 1])
 
 
+def crossings_ps(time_ps: np.ndarray, volt: np.ndarray, level_v: float) -> list[tuple[float, int]]:
+    """Return all times at which a waveform crosses a level, each with its edge: 0 falling, 1 rising.
+
+    >>> crossings_ps(np.arange(5.0), np.array([0.0, 1.0, 1.0, 1.0, 0.0]), 0.5)[0][1]
+    1
+    """
+    side = volt >= level_v
+    found = []
+    for k in (int(hit) for hit in np.nonzero(side[1:] != side[:-1])[0]):
+        low, high = max(k - 1, 0), min(k + 3, len(time_ps))
+        found.append((find_level(time_ps[low:high], volt[low:high] - level_v, time_ps[k], time_ps[k + 1]),
+                      int(side[k + 1])))
+    return found
+
+
 def find_level(times: np.ndarray, values: np.ndarray, left: float, right: float) -> float:
     """Return where the polynomial through points is zero between `left` and `right`, at which its signs differ."""
     origin, span = left, right - left
