@@ -13,6 +13,7 @@ from rich.table import Table
 from characterization.commands.cells import cells
 from characterization.commands.cells_show import cells_show
 from characterization.commands.certify import certify
+from characterization.commands.energy import energy
 from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.pdks import pdks
 from characterization.commands.progress import progress_bars
@@ -34,6 +35,7 @@ app.command()(cells)
 app.command()(cells_show)
 app.command()(timing)
 app.command()(certify)
+app.command()(energy)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from characterization.hold import hold_report
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
 from characterization.pdk import Corner
-from characterization.profile import WeightArrival
+from characterization.profile import QUANTILES, WeightArrival
 from characterization.set_certificate import SetCertificate, SetMode, certificate_from
 from characterization.timed import TimedNetlist
 from characterization.timing import floor_ps, free_ps, sta_ps, topological_ps
@@ -126,7 +126,7 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
         proofs = stage(bench, f"certificates-{name}", inputs, limit, prove, progress)
     bound_ps = np.array(proofs.get("certified_ps", delays["topological_ps"]))
     config = {"transitions": n_transitions(bench.design, bench.stimulus), "activations": bench.config.activations,
-              "seed": bench.config.seed, "version": 2}  # fmt: skip
+              "seed": bench.config.seed, "version": 3}  # fmt: skip
     build = partial(measure_activity, bench, core, bound_ps, partial(progress, f"simulation {name}"))
     activity = stage(bench, f"simulation-{name}", inputs, config, build, progress)
     found = delays | proofs | activity
@@ -204,6 +204,7 @@ def measure_activity(
     check_observed(activity.weights, activity.settle_ps, bound_ps)
     return {"observed_ps": activity.observed_ps.tolist(), "energy_fj": activity.mean_fj.tolist(),
             "energy_std_fj": activity.std_fj.tolist(), "register_energy_fj": activity.register_fj.tolist(),
+            **dict(zip(QUANTILES, activity.quantiles_fj.T.tolist(), strict=True)),
             "stimulus": activity.description}
 
 

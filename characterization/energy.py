@@ -79,6 +79,12 @@ class CoreActivity:
         spread: np.ndarray = self.energy_fj.std(axis=1, ddof=min(1, self.energy_fj.shape[1] - 1))
         return spread
 
+    @cached_property
+    def quantiles_fj(self) -> np.ndarray:
+        """5th, 50th and 95th percentile of the energy over transitions, `[weight, percentile]`."""
+        found: np.ndarray = np.quantile(self.energy_fj, (0.05, 0.5, 0.95), axis=1).T
+        return found
+
     @property
     def register_fj(self) -> np.ndarray:
         """Mean energy spent inside flops and clock pins, `[weight]`."""

@@ -26,7 +26,10 @@ BoundKind = Literal["certified", "set certificate", "topological", "floor"]
 Corners = str | Sequence[str] | None
 
 WEIGHTS = np.arange(-128, 128)  # of an int8 design; other designs' values stand in their profile
-PER_WEIGHT = ("topological_ps", "sta_ps", "observed_ps", "energy_fj", "energy_std_fj", "register_energy_fj")
+QUANTILES = ("energy_p05_fj", "energy_p50_fj", "energy_p95_fj")
+PER_WEIGHT = (
+    "topological_ps", "sta_ps", "observed_ps", "energy_fj", "energy_std_fj", *QUANTILES, "register_energy_fj",
+)  # fmt: skip
 CERTIFIED = ("certified_ps", "certified_lower_ps", "swap_ps", "swap_lower_ps")
 PER_CORNER = ("floor_ps", "free_ps", "leakage_nw", "voltage_v", "temp_c")
 HOLD = ("hold_slack_ps", "tolerated_skew_ps")
@@ -99,6 +102,7 @@ class MacProfile:
             a corner without certificates is NaN throughout `[corner, weight]`.
         swap_ps, swap_lower_ps: the same in the first cycle after a load without the bubble, from any old weight.
         energy_fj, energy_std_fj: mean and standard deviation over simulated transitions `[corner, weight]`.
+        energy_p05_fj, energy_p50_fj, energy_p95_fj: 5th, 50th and 95th percentile over them `[corner, weight]`.
         register_energy_fj: the part of `energy_fj` spent in clock pins and registers `[corner, weight]`.
         n_transitions: transitions simulated for each weight.
         floor_ps: what no weight can beat `[corner]`.
@@ -123,6 +127,9 @@ class MacProfile:
     swap_lower_ps: np.ndarray
     energy_fj: np.ndarray
     energy_std_fj: np.ndarray
+    energy_p05_fj: np.ndarray
+    energy_p50_fj: np.ndarray
+    energy_p95_fj: np.ndarray
     register_energy_fj: np.ndarray
     n_transitions: int
     floor_ps: np.ndarray

@@ -14,7 +14,7 @@ from characterization.errors import ArtifactError
 from characterization.profile import CERTIFIED, HOLD, PER_CORNER, PER_WEIGHT, MacProfile, head_fields, head_from
 from characterization.set_certificate import certificate_from
 
-SCHEMA = 2
+SCHEMA = 3
 UNITS = {"fj": "fJ", "ps": "ps", "nw": "nW", "v": "V", "c": "degC"}
 
 

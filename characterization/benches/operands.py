@@ -38,7 +38,8 @@ class StimulusConfig:
         weights: the values simulated.
         activations: `random`, uniform pairs; `exhaustive`, each of the 256 x 256 pairs of activations once; or as
             recorded from a model.
-        partial_sum: a partial sum that stands still; None draws them uniformly (a recording may have its own).
+        partial_sum: a partial sum that stands still, a redundant one with all of it in its first word; None draws
+            sums, and how they are split, uniformly (a recording may have its own sums).
     """
 
     transitions: int = 300
@@ -98,7 +99,8 @@ def stationary_operands(
     """Return a chain of steps with all lanes at a constant weight."""
     activations = activation_chain(design, config, rng)
     sums = sum_chain(design, config, rng, len(activations))
-    carry = random_sums(design, rng, len(activations)) if design.is_redundant else np.zeros_like(sums)
+    split = design.is_redundant and config.partial_sum is None
+    carry = random_sums(design, rng, len(activations)) if split else np.zeros_like(sums)
     return Operands(np.full(activations.shape, weight), activations, sums - carry, carry)
 
 

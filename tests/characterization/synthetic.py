@@ -37,6 +37,8 @@ def synthetic_profile(
         topological_ps=topological, sta_ps=topological * 0.99, observed_ps=topological * 0.8,
         certified_ps=proved, certified_lower_ps=proved.copy(), swap_ps=unknown.copy(), swap_lower_ps=unknown.copy(),
         energy_fj=table(100 + 10 * bits, share), energy_std_fj=table(5 + bits, share),
+        energy_p05_fj=table(92 + 8 * bits, share), energy_p50_fj=table(100 + 10 * bits, share),
+        energy_p95_fj=table(108 + 12 * bits, share),
         register_energy_fj=table(40 + 0 * bits, share), n_transitions=300, floor_ps=900.0 * slower,
         free_ps=1450.0 * slower, leakage_nw=10.0 * share, voltage_v=np.array([volt for *_, volt in corners]),
         temp_c=np.array([temp for *_, temp, _ in corners]), hold_slack_ps=np.full(len(corners), np.nan),

@@ -46,6 +46,8 @@ def synthetic_profile(
         topological_ps=table(delay, slower), sta_ps=table(delay, slower), observed_ps=table(delay * 0.5, slower),
         certified_ps=proved, certified_lower_ps=proved.copy(), swap_ps=unknown.copy(), swap_lower_ps=unknown.copy(),
         energy_fj=table(energy, share), energy_std_fj=table(energy * 0.2, share),
+        energy_p05_fj=table(energy * 0.7, share), energy_p50_fj=table(energy, share),
+        energy_p95_fj=table(energy * 1.4, share),
         register_energy_fj=table(np.full(weights.size, 350.0), share), n_transitions=300, floor_ps=floor_ps * slower,
         free_ps=(delay.max() + 100.0) * slower, leakage_nw=np.full(len(corners), 5.0),
         voltage_v=np.array([volt for _, _, volt in corners]), temp_c=np.array([temp for _, temp, _ in corners]),

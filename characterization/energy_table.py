@@ -1,0 +1,149 @@
+"""EnergyTable: the energy of every weight at every move of its operand, from which means under any histogram follow.
+
+Of a stationary design `[weight, previous activation, activation]`; of a streaming one `[weight, previous weight]`, the
+mean over activations. A file of its own, compressed NetCDF: 256 x 65,536 numbers are beyond what a profile carries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from characterization.artifact import Provenance, atomic_path
+from characterization.benches.operands import StimulusConfig, activation_chain, previous_weights
+from characterization.design import MacDesign
+from characterization.energy import CoreActivity
+from characterization.errors import ArtifactError, SimulationError
+
+SCHEMA = 1
+FIELDS = ("design", "corner", "netlist_digest", "stimulus")
+
+
+@dataclass(frozen=True, eq=False)
+class EnergyTable:
+    """Energies of one design at one corner, leakage apart.
+
+    Attributes:
+        design, corner, netlist_digest: what was simulated.
+        stimulus: in words.
+        weights: the weight values, sorted `[weight]`.
+        operands: the values that move: activations, or previous weights `[operand]`.
+        energy_fj: float32 `[weight, previous activation, activation]` or `[weight, previous weight]`.
+    """
+
+    design: str
+    corner: str
+    netlist_digest: str
+    stimulus: str
+    weights: np.ndarray
+    operands: np.ndarray
+    energy_fj: np.ndarray
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        """Check the shape and make the arrays read-only."""
+        n = self.operands.size
+        if self.energy_fj.shape not in ((self.weights.size, n, n), (self.weights.size, n)):
+            raise ArtifactError(f"energy table has shape {list(self.energy_fj.shape)}, not {self.weights.size} weights "
+                                f"by one or two axes of {n} operands.")
+        for array in (self.weights, self.operands, self.energy_fj):
+            array.setflags(write=False)
+
+    def mean_fj(self, counts: np.ndarray) -> np.ndarray:
+        """Return the mean energy of each weight where moves occur as often as `counts`, float64 `[weight]`.
+
+        Args:
+            counts: as the table without its weights: `[previous activation, activation]`, or `[previous weight]`.
+
+        Raises:
+            ArtifactError: counts of another shape, negative, or all zero.
+        """
+        shape = self.energy_fj.shape[1:]
+        if counts.shape != shape or (counts < 0).any() or not counts.any():
+            raise ArtifactError(f"counts must have shape {list(shape)}, none negative, and not all zero; these have "
+                                f"shape {list(counts.shape)} and reach from {counts.min()} to {counts.max()}.")
+        share = (counts / counts.sum()).ravel()
+        mean: np.ndarray = self.energy_fj.reshape(self.weights.size, -1) @ share
+        return mean
+
+    def moves(self, chain: np.ndarray) -> np.ndarray:
+        """Return how often each move occurs in a chain of activations [step], int64 `[previous, next]`."""
+        places = np.searchsorted(self.operands, chain)
+        n = self.operands.size
+        counts: np.ndarray = np.bincount(places[:-1] * n + places[1:], minlength=n * n).reshape(n, n)
+        return counts
+
+
+def energy_table(
+    activity: CoreActivity, design: MacDesign, config: StimulusConfig, corner: str, provenance: Provenance
+) -> EnergyTable:
+    """Return the table of what was simulated.
+
+    Args:
+        activity: of `config`.
+        design: one lane that holds its weight, or any number that stream.
+        config: exhaustive if weights are held; else with as many transitions as each previous weight needs to occur.
+        corner: where it was simulated.
+        provenance: what it was made from.
+
+    Raises:
+        SimulationError: the stimulus does not take every move.
+    """
+    streaming, energy_fj = design.weight_mode == "streaming", activity.energy_fj
+    if streaming:
+        operands = np.array(design.weights)
+        moves = np.searchsorted(operands, previous_weights(design, config, energy_fj.shape[1]))
+        shape: tuple[int, ...] = (operands.size,)
+    else:
+        half = 1 << design.activation_bits - 1
+        operands = np.arange(-half, half)
+        chain = activation_chain(design, config, np.random.default_rng(config.seed))[:, 0] + half
+        moves, shape = chain[:-1] * operands.size + chain[1:], (operands.size, operands.size)
+    counts = np.bincount(moves, minlength=int(np.prod(shape)))
+    if not counts.all() or (not streaming and len(design.lanes) > 1):
+        raise SimulationError(f"{design.name}: {int((counts == 0).sum())} of {counts.size} moves were not simulated in "
+                              f"{moves.size} transitions of {len(design.lanes)} lanes; a table needs each of them.")
+    sums = np.stack([np.bincount(moves, row, minlength=counts.size) for row in energy_fj])
+    table = (sums / counts).astype(np.float32).reshape(-1, *shape)
+    return EnergyTable(design.name, corner, provenance.inputs.get("netlist", ""), activity.description,
+                       np.array(activity.weights), operands, table, provenance)
+
+
+def save_table(table: EnergyTable, path: Path) -> None:
+    """Write a table as compressed NetCDF, in one step; equal tables give equal bytes."""
+    axes = ("weight", "previous", "next") if table.energy_fj.ndim == 3 else ("weight", "previous")
+    coordinates = {axis: (axis, values.astype(np.int16), {"units": "1"}) for axis, values in
+                   zip(axes, (table.weights, table.operands, table.operands), strict=False)}
+    attributes = {"schema": SCHEMA, "provenance": table.provenance.to_json(),
+                  "title": f"Energy table of {table.design}"} | {name: getattr(table, name) for name in FIELDS}
+    data = xr.Dataset({"energy_fj": (axes, table.energy_fj, {"units": "fJ"})}, coordinates, attributes)
+    with atomic_path(path) as partial:
+        data.to_netcdf(partial, engine="h5netcdf",
+                       encoding={"energy_fj": {"zlib": True, "complevel": 4, "shuffle": True}})
+
+
+def load_table(path: Path) -> EnergyTable:
+    """Return the table saved at `path`.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or of another schema.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such energy table; make one with `characterize energy DESIGN --out {path}`.")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as data:
+            data.load()
+        found = data.attrs.get("schema")
+        if found != SCHEMA:
+            raise ArtifactError(f"{path}: energy table schema {found}, not {SCHEMA}; make it again with "
+                                "`characterize energy`.")
+        design, corner, digest, stimulus = (str(data.attrs[name]) for name in FIELDS)
+        return EnergyTable(design, corner, digest, stimulus, data["weight"].to_numpy().astype(np.int64),
+                           data["previous"].to_numpy().astype(np.int64), data["energy_fj"].to_numpy(),
+                           Provenance.from_json(data.attrs["provenance"]))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ArtifactError(f"{path}: not a readable energy table ({error}); make it again with `characterize "
+                            "energy`.") from None
