@@ -75,6 +75,7 @@ class MultiInput:
     """Factors on single-input arcs when several inputs switch at once, by output pin and edge.
 
     `late` is at least 1 (slower than the slowest single arc of that edge), `early` at most 1 (faster than the fastest).
+    `late` covers reliance on lasting primes only (`primes.lasting_cubes`): not on a mux's data while its select moves.
     """
 
     output: str
