@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,15 +51,19 @@ def paths(pdk: Pdk) -> None:
         return
     common = [corner for corner in foundry.corners if corner.name in {ours.name for ours in pdk.corners}]
     print(f"Critical path of each MAC design, one netlist, both libraries (ps); target within {TARGET:.0%}")
-    print(f"{'design':<20} {'corner':<14} {'ours':>8} {'foundry':>8} {'ratio':>7}")
-    worst = 0.0
+    print(f"{'design':<24} {'corner':<14} {'ours':>8} {'foundry':>8} {'ratio':>7}")
+    worst, used = 0.0, Counter[str]()
     for design in designs():
         netlist = mapped(design, pdk)
+        used.update(cell.kind.split("__")[-1] for cell in netlist.cells)
         for corner in common:
             ours, theirs = (longest_ps(netlist, where, design) for where in (pdk.corner(corner.name), corner))
             worst = max(worst, abs(ours / theirs - 1))
-            print(f"{design.name:<20} {corner.name:<14} {ours:>8.0f} {theirs:>8.0f} {ours / theirs:>7.3f}")
+            print(f"{design.name:<24} {corner.name:<14} {ours:>8.0f} {theirs:>8.0f} {ours / theirs:>7.3f}")
     print(f"worst deviation {worst:.1%}: {'within' if worst <= TARGET else 'BEYOND'} the target of {TARGET:.0%}")
+    known = {name.split("__")[-1] for name in read_corner(slowest(pdk)).cells}
+    print(f"cells that synthesis uses: {', '.join(f'{kind} {count}' for kind, count in used.most_common())}")
+    print(f"cells that it leaves: {', '.join(sorted(known - set(used)))}")
 
 
 def voltages(pdk: Pdk) -> None:
