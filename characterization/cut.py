@@ -30,8 +30,15 @@ class Cut:
     flop_of: Mapping[int, str]
 
     def after(self, net: str) -> int | None:
-        """Return the literal that a register's net has after the clock edge; None if it shows no flop's state."""
-        shown = self.literal.get(net, FALSE)
+        """Return the literal that a register's net has after the clock edge; None if it shows no flop's state.
+
+        A bit that is always the same has no flop.
+        """
+        if net not in self.literal:
+            return None
+        shown = self.literal[net]
+        if shown >> 1 == 0:
+            return shown
         following = self.next_state.get(shown >> 1)
         return None if following is None else following ^ (shown & 1)
 

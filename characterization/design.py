@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from characterization.errors import DesignError
+from characterization.recipes import recipe_named
 
 WeightMode = Literal["stationary", "streaming"]
 
@@ -20,10 +21,11 @@ KEYS: dict[str, type] = {
     "name": str, "top": str, "sources": list, "reference": str, "weight_mode": str, "latency": int,
     "accumulator_latency": int, "result_registers": list, "parameters": dict, "roles": dict, "widths": dict,
     "hold": dict, "lanes": list, "neighbours": dict, "weight_bits": int, "activation_bits": int, "weight_values": list,
+    "recipe": str,
 }
 OPTIONAL: dict[str, Any] = {
     "parameters": {}, "hold": {}, "neighbours": {}, "accumulator_latency": 0, "weight_bits": 8, "activation_bits": 8,
-    "weight_values": [],
+    "weight_values": [], "recipe": "",
 }
 # The second words of a redundant partial sum, sum and carry, which no adder has resolved yet.
 CARRY_ROLES = {"accumulator_carry", "result_carry"}
@@ -69,6 +71,7 @@ class MacDesign:
         widths: bits of every port, and of every register that the description names.
         weight_bits, activation_bits: of one lane.
         weight_values: the multiplier that each weight code stands for, by unsigned code; empty for two's complement.
+        recipe: how to synthesize it (`recipes.py`); '' for the fastest of several.
     """
 
     name: str
@@ -92,6 +95,7 @@ class MacDesign:
     result_registers: tuple[str, ...] = ()
     accumulator_latency: int = 1
     weight_values: tuple[int, ...] = ()
+    recipe: str = ""
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -232,7 +236,7 @@ def content_problems(table: Mapping[str, Any], folder: Path) -> list[str]:
         if port not in widths
     ]
     problems += [f"widths.{name} = {width} must be at least 1" for name, width in widths.items() if width < 1]
-    problems += operand_problems(table)
+    problems += operand_problems(table) + (recipe_problems(table["recipe"]) if table["recipe"] else [])
     if problems:
         return problems
     # Widths are compared once every bus resolves.
@@ -256,6 +260,15 @@ def operand_problems(table: Mapping[str, Any]) -> list[str]:
     if len(found := CARRY_ROLES & set(table["roles"])) == 1:
         problems.append(f"role {found.pop()} stands alone; a redundant sum needs {' and '.join(sorted(CARRY_ROLES))}")
     return problems
+
+
+def recipe_problems(name: str) -> list[str]:
+    """Return what is wrong with the name of a recipe."""
+    try:
+        recipe_named(name)
+    except DesignError as error:
+        return [f"recipe: {str(error).rstrip('.')}"]
+    return []
 
 
 def bus_problems(table: Mapping[str, Any]) -> list[str]:
@@ -329,7 +342,7 @@ def build(table: Mapping[str, Any], folder: Path) -> MacDesign:
         result_registers=tuple(table["result_registers"]),
         accumulator_latency=table["accumulator_latency"] or table["latency"],
         weight_bits=table["weight_bits"], activation_bits=table["activation_bits"],
-        weight_values=tuple(table["weight_values"]),
+        weight_values=tuple(table["weight_values"]), recipe=table["recipe"],
     )
 
 

@@ -25,7 +25,7 @@ class LinearForm:
         """Start at zero."""
         self.graph, self.width, self.constant = graph, width, 0
         self.coefficient: dict[int, int] = {}
-        self._level: dict[int, int] = {0: 0}
+        self._level = [0]
         self._waiting: list[tuple[int, int]] = []
 
     def add(self, edge: int, factor: int) -> None:
@@ -41,10 +41,10 @@ class LinearForm:
 
     def level(self, node: int) -> int:
         """Return how many conjunctions deep a node is."""
-        for each in () if node in self._level else self.graph.cone([2 * node]):
-            left, right = self.graph.left[each] >> 1, self.graph.right[each] >> 1
-            deepest = -1 if self.graph.left[each] < 0 else max(self._level[left], self._level[right])
-            self._level.setdefault(each, deepest + 1)
+        # Operands have smaller numbers; levels are filled in as the graph grows.
+        for each in range(len(self._level), node + 1):
+            left, right = self.graph.left[each], self.graph.right[each]
+            self._level.append(0 if left < 0 else 1 + max(self._level[left >> 1], self._level[right >> 1]))
         return self._level[node]
 
     def expand(self) -> None:
@@ -123,14 +123,21 @@ def conjuncts(graph: Aig, edge: int) -> set[int]:
 
 def independent_parts(graph: Aig, nodes: Iterable[int]) -> list[tuple[list[int], list[int]]]:
     """Return groups of nodes that share no input with another group, each with its inputs."""
-    parts: list[tuple[list[int], set[int]]] = []
-    for node in sorted(nodes):
-        support = {each for each in graph.cone([2 * node]) if graph.left[each] < 0}
-        joined = [part for part in parts if part[1] & support]
-        parts = [part for part in parts if not part[1] & support]
-        parts.append(([node, *(each for part in joined for each in part[0])],
-                      support.union(*(part[1] for part in joined))))
-    return [(members, sorted(support)) for members, support in parts]
+    wanted = sorted(nodes)
+    # The inputs of a node, a bit each: of its two operands together.
+    support = {0: 0}
+    for node in graph.cone([2 * node for node in wanted]):
+        left, right = graph.left[node], graph.right[node]
+        support[node] = 1 << node if left < 0 else support[left >> 1] | support[right >> 1]
+    parts: list[tuple[list[int], int]] = []
+    for node in wanted:
+        joined = [part for part in parts if part[1] & support[node]]
+        parts = [part for part in parts if not part[1] & support[node]]
+        inputs = support[node]
+        for part in joined:
+            inputs |= part[1]
+        parts.append(([node, *(each for part in joined for each in part[0])], inputs))
+    return [(members, [node for node in range(inputs.bit_length()) if inputs >> node & 1]) for members, inputs in parts]
 
 
 def same_number(graph: Aig, left: Sequence[Sequence[int]], right: Sequence[int], width: int) -> bool | None:

@@ -32,8 +32,8 @@ from characterization.errors import ArtifactError
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
 from characterization.profile import CERTIFIED, MacProfile, ProfileHead
+from characterization.search import fastest
 from characterization.set_certificate import RESOLUTION_PS, merge_certificates
-from characterization.synthesis import synthesize
 
 __all__ = ["CharacterizeConfig", "profile_mac", "reopen", "run_benches", "select_pdk", "slowest"]
 
@@ -108,19 +108,8 @@ def annotate_all(bench: Bench, corners: Sequence[Corner], progress: StageProgres
 
 
 def map_design(design: MacDesign, pdk: Pdk, folder: Path, progress: StageProgress) -> Netlist:
-    """Return the mapped netlist, from the cache when sources, library and Yosys are the same."""
-    progress("synthesis", 0, 1)
-    corner = slowest(pdk)
-    inputs = {f"source {path.name}": digest_file(path) for path in design.sources}
-    inputs |= {f"liberty {path.name}": digest_file(path) for path in corner.liberty}
-    config = {"top": design.top, "parameters": dict(design.parameters), "dont_use": list(pdk.dont_use),
-              "widths": dict(design.widths), "version": 1}  # fmt: skip
-    provenance = Provenance("synthesis", inputs, config, {"pyosys": version("pyosys")})
-    text, _ = cached(
-        folder, provenance, ".json", lambda: synthesize(design, corner.liberty, folder, pdk.dont_use).to_text()
-    )
-    progress("synthesis", 1, 1)
-    return Netlist.from_text(text)
+    """Return the fastest netlist at the slowest corner, from the cache when nothing that it depends on has changed."""
+    return fastest(design, slowest(pdk), pdk.dont_use, folder, partial(progress, "synthesis"))[0]
 
 
 def prove(netlist: Netlist, design: MacDesign, pdk: Pdk, folder: Path, progress: StageProgress) -> None:
@@ -153,7 +142,8 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
     measured: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     count = n_transitions(design, bench.stimulus)
     settings = {"transitions": count, "activations": bench.config.activations, "seed": bench.config.seed,
-                "certify": bench.config.certify, "time_limit_s": bench.config.time_limit_s}  # fmt: skip
+                "certify": bench.config.certify, "time_limit_s": bench.config.time_limit_s,
+                "recipe": fastest(design, slowest(pdk), pdk.dont_use, bench.folder)[1].recipe}  # fmt: skip
     inputs = {"netlist": netlist.digest, "design": bench.inputs["design"]}
     inputs |= {f"liberty {corner.name}": "+".join(map(digest_file, corner.liberty)) for corner in corners}
     return MacProfile(

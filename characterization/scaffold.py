@@ -24,6 +24,9 @@ HINTS = {
     "accumulator_in": ("acc", "psum", "partial", "sum", "c"),
     "result": ("acc", "psum", "result", "sum", "out", "y", "q"),
 }
+# Second words of a redundant partial sum; a role of its own only where both are found.
+CARRIES = {"accumulator_carry": ("carry",), "result_carry": ("carry",)}
+OUTPUTS = {"result", "result_carry"}
 CONTROL = {"clock", "reset"}
 OPERAND_BITS = 8
 
@@ -59,6 +62,8 @@ def new_design_toml(path: Path) -> str:
     module = found.get("modules", {}).get(listing.top, {"ports": {}, "parameters": {}})
     source = Source(path, listing, module["ports"], module["parameters"], found.get("error", ""))
     roles = {role: guess_port(source, role) for role in HINTS}
+    carries = {role: guess_port(source, role) for role in CARRIES}
+    roles |= carries if all(carries.values()) else {}
     return "\n".join([
         *head_lines(source), *parameter_lines(source), *role_lines(roles), *width_lines(source),
         *hold_lines(source, roles), *lane_lines(source, roles), *neighbour_lines(source),
@@ -77,14 +82,14 @@ def read_with_pyverilog(path: Path, folder: Path) -> dict[str, Any]:
 
 def guess_port(source: Source, role: str) -> str:
     """Return the port whose name and direction fit a role best; '' if none does."""
-    wanted = "output" if role == "result" else "input"
+    wanted = "output" if role in OUTPUTS else "input"
     ports = [(name, bits) for name, direction, bits, _ in source.listing.ports if direction == wanted]
     ports = [(name, bits) for name, bits in ports if (bits == 1) == (role in CONTROL)]
-    if role == "result":
+    if role in OUTPUTS:
         # The result is as wide as anything that leaves.
         widest = max((bits for _, bits in ports), default=0)
         ports = [(name, bits) for name, bits in ports if bits == widest]
-    for hint in HINTS[role]:
+    for hint in (HINTS | CARRIES)[role]:
         for name, _ in ports:
             parts = re.split(r"_|\d+", name.lower())
             if hint in parts or (len(hint) > 2 and hint in name.lower()):
@@ -104,13 +109,26 @@ def head_lines(source: Source) -> list[str]:
         f"# Registers: {registers}.",
         f'name = "{source.listing.top}"',
         f'top = "{source.listing.top}"',
-        f'sources = ["{source.path.name}"]',
+        f"sources = {json.dumps(files_of(source))}",
         'reference = "reference.py"            # to write: result() and next_state(), as in rtl/systolic_pe',
         'weight_mode = "stationary"            # guess; or "streaming"',
         "latency = 1                           # guess; clock edges from operands at the ports to the result",
         f'result_registers = ["{result}"]  # guess; where the influence of the weight must have settled',
+        *bits_lines(source),
         "",
     ]
+
+
+def files_of(source: Source) -> list[str]:
+    """Return the file, and those beside it that are named for the modules it is made of."""
+    beside = [f"{part}{source.path.suffix}" for part in source.listing.parts]
+    return [source.path.name, *(name for name in beside if (source.path.parent / name).is_file())]
+
+
+def bits_lines(source: Source) -> list[str]:
+    """Return `weight_bits` and `activation_bits` where the ports are narrower than int8."""
+    widths = {role: source.width(port) for role in ("weight", "activation") if (port := guess_port(source, role))}
+    return [f"{role}_bits = {bits}  # guess; of one lane" for role, bits in widths.items() if bits < OPERAND_BITS]
 
 
 def parameter_lines(source: Source) -> list[str]:

@@ -15,25 +15,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from characterization.adder_cells import adder_verilog
 from characterization.artifact import write_text
 from characterization.design import MacDesign, check_ports
 from characterization.errors import SynthesisError
+from characterization.liberty import read_liberty
 from characterization.netlist import CONSTANTS, Netlist
+from characterization.reach import check_reach
+from characterization.recipes import DEFAULT, Recipe, recipe_named
 from characterization.yosys_log import reason_in
 
-# Restructure, map for delay, buffer by slew, then size up and give back area off the critical path. On an int8 MAC
-# this is 14-38 % faster than Yosys' default script, for 1-22 % more area.
-ABC_SCRIPT = (
-    "strash;&get,-n;&fraig,-x;&put;scorr;dc2;strash;dch,-f;map,-B,0.9;topo;"
-    "buffer,-c;topo;stime,-p;upsize,-c;dnsize,-c;stime,-p"
-)
 # Files of a run, in its scratch folder.
-REQUEST, LOG, OUTPUT = "request.json", "yosys.log", "result.out"
+REQUEST, LOG, OUTPUT, ADDERS = "request.json", "yosys.log", "result.out", "adders.v"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What Yosys shall do: `goal` is `netlist` or `ports`; `registers` must survive as names of nets.
+
+    `abc_script`, `booth`, `hierarchy` are those of `Recipe`; `adders` is the Verilog that maps adders, '' for none.
 
     The process gets it with `sources` and `liberty` named within its scratch folder, for ABC takes no path with a
     space in it.
@@ -47,6 +47,9 @@ class Request:
     liberty: tuple[Path, ...] = ()
     dont_use: tuple[str, ...] = ()
     abc_script: str = ""
+    booth: bool = False
+    hierarchy: bool = False
+    adders: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,19 @@ class ModuleListing:
         ports: (name, direction, width, signed), in the order of the source.
         parameters: defaults by name.
         registers: (name, width, signed) of flops with a name of their own.
+        parts: names of the modules it is made of.
     """
 
     top: str
     ports: tuple[tuple[str, str, int, bool], ...]
     parameters: dict[str, int]
     registers: tuple[tuple[str, int, bool], ...]
+    parts: tuple[str, ...] = ()
 
 
 def synthesize(
-    design: MacDesign, liberty: tuple[Path, ...], work: Path, dont_use: tuple[str, ...] = ()
+    design: MacDesign, liberty: tuple[Path, ...], work: Path, dont_use: tuple[str, ...] = (),
+    recipe: Recipe | None = None,
 ) -> Netlist:
     """Return `design` flattened and mapped onto the cells of one library, equal to the byte wherever it is run.
 
@@ -75,20 +81,26 @@ def synthesize(
         liberty: the library's Liberty files, `.lib` or `.lib.gz`.
         work: folder for `yosys.log`.
         dont_use: patterns of cell names (`*_lpflow_*`) to leave alone.
+        recipe: how; by default the one that the design names, or `choices`.
 
     Raises:
-        SynthesisError: Yosys rejected the sources or cannot map them.
+        SynthesisError: Yosys rejected the sources or cannot map them, or the weight gets nowhere.
         DesignError: `design.toml` does not fit the elaborated module.
+        LibertyError: the recipe wants adder cells, and the library has none.
     """
+    recipe = recipe or recipe_named(design.recipe or DEFAULT)
     listing = list_module(design.sources, design.top, work, design.parameters)
     ports = {name: (direction, width) for name, direction, width, _ in listing.ports}
     check_ports(design, ports, {name: width for name, width, _ in listing.registers})
     request = Request(
         goal="netlist", sources=design.sources, top=design.top, parameters=dict(design.parameters), liberty=liberty,
-        registers=tuple(sorted(set(design.widths) - set(ports))), dont_use=dont_use, abc_script=ABC_SCRIPT,
+        registers=tuple(sorted(set(design.widths) - set(ports))), dont_use=dont_use, abc_script=recipe.abc_script,
+        booth=recipe.booth, hierarchy=recipe.hierarchy,
+        adders=adder_verilog(read_liberty(liberty), dont_use) if recipe.adders else "",
     )
     netlist = Netlist.from_text(run_yosys(request, work))
     check_driven(netlist)
+    check_reach(netlist, design)
     return netlist
 
 
@@ -104,7 +116,7 @@ def list_module(
     found = json.loads(run_yosys(request, work))
     ports = tuple((name, direction, width, signed) for name, direction, width, signed in found["ports"])
     registers = tuple((name, width, signed) for name, width, signed in found["registers"])
-    return ModuleListing(found["top"], ports, found["parameters"], registers)
+    return ModuleListing(found["top"], ports, found["parameters"], registers, tuple(found["modules"]))
 
 
 def run_yosys(request: Request, work: Path) -> str:
@@ -121,6 +133,7 @@ def run_yosys(request: Request, work: Path) -> str:
         sources = linked_sources(request.sources, scratch)
         libraries = [linked_library(path, scratch, index) for index, path in enumerate(request.liberty)]
         write_text(scratch / REQUEST, json.dumps(asdict(request) | {"sources": sources, "liberty": libraries}))
+        write_text(scratch / ADDERS, request.adders)
         command = [sys.executable, "-m", "characterization.yosys", name]
         # ABC leaves its own folder behind when it fails; in ours it goes away with the rest.
         environment = os.environ | {"TMPDIR": name}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from pyosys import libyosys as ys
 
 from characterization.netlist import CONST0, CONST1, Cell, Netlist, Port
-from characterization.synthesis import LOG, OUTPUT, REQUEST, Request
+from characterization.synthesis import ADDERS, LOG, OUTPUT, REQUEST, Request
 
 # Constants under the names of `netlist.py`; an undefined bit was set to zero before mapping.
 STATES = {"S0": CONST0, "S1": CONST1}
@@ -29,10 +30,12 @@ def read_sources(request: Request, run: Any) -> None:
         run(f'read_verilog {flags} -I{source.parent} "{source}"')
     for name, value in sorted(request.parameters.items()):
         run(f"chparam -set {name} {value} {request.top}")
-    # With no top given the module that nothing instantiates is taken.
-    run(f"hierarchy -check -top {request.top}" if request.top else "hierarchy -check -auto-top")
+    # With no top given the module that nothing instantiates is taken, and the rest is looked for beside its file.
+    beside = f"-libdir {request.sources[0].parent}"
+    run(f"hierarchy -check -top {request.top}" if request.top else f"hierarchy -check -auto-top {beside}")
     run("proc")
-    run("flatten")
+    if not request.hierarchy:
+        run("flatten")
     # Undriven nets, several drivers, loops. An undriven net would be optimized to whatever is cheapest.
     run("check -assert")
 
@@ -46,11 +49,18 @@ def synthesize(request: Request, run: Any) -> None:
     for register in request.registers:
         run(f"setattr -set keep 1 w:{register}")
     run("setundef -zero")
-    run(f"synth -top {request.top} -noabc")
+    run(f"synth -top {request.top} -noabc {'-booth' if request.booth else ''}")
+    if request.adders:
+        run("extract_fa -fa -ha")
+        run(f"techmap -map {ADDERS}")
+        run("opt_clean")
+        # What is no adder after all goes on as gates.
+        run("simplemap")
     run(f"dfflibmap {library}")
     run("opt")
     run("libcache -scl -dir scl")
     run(f'abc {library} -script "+{request.abc_script}"')
+    run("flatten")
     run("setundef -zero")
     run("opt_clean -purge")
     run("rename -enumerate -pattern n% w:$*")
@@ -140,6 +150,11 @@ def list_module(module: Any) -> dict[str, Any]:
     return {"top": module.name.str()[1:], "ports": ports, "parameters": defaults, "registers": registers_of(module)}
 
 
+def parts_of(log: str) -> list[str]:
+    """Return the modules that are instantiated, by the names they have in the source."""
+    return sorted(set(re.findall(r"^Used module:  +(?:\$paramod\S*?)?\\([A-Za-z_]\w*)", log, re.MULTILINE)))
+
+
 def registers_of(module: Any) -> list[list[Any]]:
     """Return [name, width, signed] of every register with a public name."""
     found = {}
@@ -166,14 +181,15 @@ def run_request(request: Request) -> str:
 
     read_sources(request, run)
     if request.goal == "ports":
-        return json.dumps(list_module(design.top_module()))
-    synthesize(request, run)
-    others = {name.str() for name in design.modules_}
+        parts = parts_of(Path(LOG).read_text(encoding="utf-8"))
+        return json.dumps(list_module(design.top_module()) | {"modules": parts})
+    ours = {name.str() for name in design.modules_}
     # The library's cells as black boxes: they tell inputs from outputs.
     for path in request.liberty:
-        run(f"read_liberty -lib -ignore_miss_func -overwrite {path}")
+        run(f"read_liberty -lib -ignore_miss_func {path}")
+    known = {name.str()[1:] for name in design.modules_ if name.str() not in ours}
+    synthesize(request, run)
     netlist = extract(design.top_module(), request.registers)
-    known = {name.str()[1:] for name in design.modules_ if name.str() not in others}
     if missing := unmapped(netlist, known):
         run(f"log ERROR: no cell of the library implements {', '.join(missing)}")
         sys.exit(1)

@@ -48,7 +48,7 @@ def test_every_design_of_the_house_can_be_read(path):
 def test_a_design_holds_what_its_description_says():
     design = read_design(RTL / "tensor_core_dp4")
     assert (design.clock, design.reset, design.weight_mode, len(design.lanes)) == ("clk", "rst", "streaming", 4)
-    assert (design.latency, design.accumulator_latency, design.accumulator_bits) == (3, 1, 32)
+    assert (design.latency, design.accumulator_latency, design.accumulator_bits) == (4, 1, 32)
     assert design.nets_of(design.lanes[1].weight) == tuple(f"weight_q[{bit}]" for bit in range(8, 16))
     assert read_design(RTL / "systolic_pe").accumulator_latency == 1
 
@@ -83,6 +83,7 @@ def test_a_design_holds_what_its_description_says():
         (changed('act_in = "act_out"', 'act_in = "axt_out"'), "neighbours.act_in = 'axt_out': no port 'axt_out' under"),
         ("lanes = []\n" + PE.split("[[lanes]]")[0], "lanes is empty; name the weight and activation registers"),
         (changed("latency = 1 ", "weight_bits = 4\nlatency = 1 "), "lanes of 4 bits need 4; is weight_bits = 4 right"),
+        (changed("latency = 1 ", 'recipe = "fast"\nlatency = 1 '), "recipe: no recipe 'fast'; it is one of"),
         (changed("latency = 1 ", "weight_bits = 0\nlatency = 1 "), r"weight_bits = 0 must lie in 1..16"),
         (changed("latency = 1 ", "activation_bits = 7\nlatency = 1 "), "act_in has 8 bits, but 1 lanes of 7 bits need"),
         (changed("latency = 1 ", "weight_values = [1, 2]\nlatency = 1 "),

@@ -53,6 +53,14 @@ def test_a_port_list_that_shares_one_declaration_keeps_its_signs(tmp_path):
     assert "# reset = " in text
 
 
+@pytest.mark.parametrize("name", ["systolic_pe_csa", "systolic_pe_int4", "tensor_core_dp4"])
+def test_files_narrow_operands_and_the_words_of_a_redundant_sum_are_found(name):
+    table, written = tomllib.loads(new_design_toml(RTL / name / f"{name}.v")), read_design(RTL / name)
+    assert {role: table["roles"][role] for role in written.roles} == dict(written.roles)
+    assert sorted(table["sources"]) == sorted(path.name for path in written.sources)
+    assert (table.get("weight_bits", 8), table.get("activation_bits", 8)) == (written.weight_bits, 8)
+
+
 def test_lanes_are_as_many_as_operands_fit_into_the_weight_port():
     table = tomllib.loads(new_design_toml(RTL / "tensor_core_dp4/tensor_core_dp4.v"))
     assert [lane["weight"] for lane in table["lanes"]] == [
