@@ -6,12 +6,13 @@ from pathlib import Path
 
 from characterization.annotation import annotate
 from characterization.artifact import write_text
+from characterization.corner_grid import speed_of
 from characterization.corner_library import read_corner
 from characterization.corner_stages import StageProgress
 from characterization.design import read_design
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist, abut
-from characterization.pdk import Pdk
+from characterization.pdk import Corner, Pdk
 from characterization.pipeline import map_design, slowest
 from characterization.sdf import sdf_text
 from characterization.timed import TimedNetlist
@@ -27,7 +28,7 @@ def time_design(
     Args:
         design_path: a `design.toml` or its folder.
         pdk: the library and its corners.
-        corner_name: a corner of it; None for the slowest.
+        corner_name: a corner of it, for setup and hold; None for the slowest, with hold at the fastest.
         weight: the value all lanes hold; None for nothing held.
         n_paths: how many of the worst endpoints are listed.
         clock: what slacks are reckoned against.
@@ -42,13 +43,22 @@ def time_design(
     design, corner = read_design(design_path), pdk.corner(corner_name) if corner_name else slowest(pdk)
     netlist = map_design(design, pdk, work / f"{design.name}-{pdk.name}", progress)
     joined = abut(netlist, design.neighbours)
-    progress("cell library", 0, 1)
+    progress("cell libraries", 0, 1)
     library = read_corner(corner)
-    progress("cell library", 1, 1)
     timed = annotate(joined, library, corner, design.clock, wire_load)
+    quick = corner if corner_name else fastest(pdk)
+    fast = None if quick == corner else (
+        quick.name, annotate(joined, read_corner(quick), quick, design.clock, wire_load))
+    progress("cell libraries", 1, 1)
     if sdf is not None:
         save_sdf(sdf, timed, joined, library)
-    return timing_report(joined, timed, library, design, corner.name, weight, n_paths, clock, wire_load)
+    return timing_report(joined, timed, library, design, corner.name, weight, n_paths, clock, wire_load, fast)
+
+
+def fastest(pdk: Pdk) -> Corner:
+    """Return the corner at which hold is tightest: fast process first, then the highest voltage, then the coldest."""
+    speeds = ("slow", "skewed", "typical", "fast")
+    return max(pdk.corners, key=lambda one: (speeds.index(speed_of(one.process)), one.voltage_v, -one.temp_c))
 
 
 def save_sdf(path: Path, timed: TimedNetlist, netlist: Netlist, library: CellLibrary) -> None:

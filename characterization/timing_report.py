@@ -41,7 +41,7 @@ class TimingReport:
         topological_ps: the bound on the one delay set. sta_ps: as OpenSTA has it; NaN with nothing held.
         floor_ps: what no weight can beat.
         ends: the worst sinks with their paths, latest first.
-        hold: the tightest hold check, nothing held.
+        hold: the tightest hold check, nothing held. hold_corner: where it was found.
         clock: what slacks are reckoned against.
     """
 
@@ -53,6 +53,7 @@ class TimingReport:
     floor_ps: float
     ends: tuple[Endpoint, ...]
     hold: HoldReport
+    hold_corner: str
     clock: Clock
 
     def to_json(self) -> dict[str, Any]:
@@ -60,7 +61,8 @@ class TimingReport:
         ends = [{"endpoint": end.sink.origin, "edge": end.edge, "needed_ps": end.needed_ps,
                  "slack_ps": self.clock.setup_slack_ps(end.needed_ps), "path": [asdict(step) for step in end.steps]}
                 for end in self.ends]
-        hold = {"endpoint": self.hold.endpoint, "slack_ps": finite(self.hold.slack_ps - self.clock.skew_ps),
+        hold = {"corner": self.hold_corner, "endpoint": self.hold.endpoint,
+                "slack_ps": finite(self.hold.slack_ps - self.clock.skew_ps),
                 "tolerated_skew_ps": finite(self.hold.tolerated_skew_ps),
                 "path": [asdict(step) for step in self.hold.steps]}
         return {"design": self.design, "corner": self.corner, "weight": self.weight,
@@ -75,7 +77,7 @@ def finite(value: float) -> float | None:
 
 def timing_report(
     netlist: Netlist, timed: TimedNetlist, library: CellLibrary, design: MacDesign, corner: str, weight: int | None,
-    n_paths: int, clock: Clock, wire_load: str = "",
+    n_paths: int, clock: Clock, wire_load: str = "", fast: tuple[str, TimedNetlist] | None = None,
 ) -> TimingReport:
     """Return the report of an annotated netlist.
 
@@ -89,6 +91,7 @@ def timing_report(
         n_paths: how many of the worst sinks are listed with their paths.
         clock: what slacks are reckoned against.
         wire_load: the model that `timed` was annotated with.
+        fast: the corner at which hold is checked, and the netlist annotated there; None for the same corner.
     """
     ends = endpoints(timed, design, weight, max(n_paths, 1))
     if weight is None:
@@ -97,5 +100,6 @@ def timing_report(
         one = np.array([weight])
         bound = float(topological_ps(timed, design, one)[0])
         static = float(sta_ps(netlist, library, design, one, wire_load=wire_load)[0])
+    hold_corner, early = fast or (corner, timed)
     return TimingReport(design.name, corner, weight, bound, static, floor_ps(timed, design), ends[:n_paths],
-                        hold_report(timed), clock)
+                        hold_report(early), hold_corner, clock)

@@ -27,7 +27,9 @@ def timing(
     pdk: PdkName = DEFAULT_PDK,
     pdk_root: PdkRoot = None,
     liberty: LibertyPath = None,
-    corner: Annotated[str | None, typer.Option("--corner", help="a corner by name; default: the slowest")] = None,
+    corner: Annotated[
+        str | None, typer.Option("--corner", help="a corner by name; default: the slowest, hold at the fastest")
+    ] = None,
     period: Annotated[float | None, typer.Option(min=0.0, help="clock period in ps, for slacks")] = None,
     skew: Annotated[float, typer.Option(min=0.0, help="clock skew in ps, against setup and hold")] = 0.0,
     jitter: Annotated[float, typer.Option(min=0.0, help="clock jitter in ps, against setup")] = 0.0,
@@ -74,7 +76,7 @@ def show_report(report: TimingReport, console: Console) -> None:
         register = f" of {end.sink.captures}" if end.sink.captures else ""
         title = f"endpoint {end.sink.origin}{register} ({end.edge}): needs {end.needed_ps:.2f}{slack_text(slack_ps)}"
         console.print(path_table(title, end.steps, "setup"))
-    console.print(hold_table(report.hold, clock.skew_ps))
+    console.print(hold_table(report.hold, report.hold_corner, clock.skew_ps))
 
 
 def slack_text(slack_ps: float | None) -> str:
@@ -99,11 +101,11 @@ def path_table(title: str, steps: Iterable[PathStep], check: str) -> Table:
     return shown
 
 
-def hold_table(hold: HoldReport, skew_ps: float) -> Table | str:
+def hold_table(hold: HoldReport, corner: str, skew_ps: float) -> Table | str:
     """Return the tightest hold check."""
     if not hold.steps:
         return "hold: no register reaches another"
-    title = (f"hold, endpoint {hold.endpoint} (earliest path, nothing held): slack "
+    title = (f"hold at {corner}, endpoint {hold.endpoint} (earliest path, nothing held): slack "
              f"{hold.slack_ps - skew_ps:.2f}{'' if hold.slack_ps >= skew_ps else ' VIOLATED'}, tolerates a skew of "
              f"{hold.tolerated_skew_ps:.2f}")
     return path_table(title, hold.steps, "hold")

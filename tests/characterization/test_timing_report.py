@@ -1,11 +1,14 @@
 """The report of static timing: slacks, endpoints, and what the command line shows of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from characterization.pdk import Corner, Pdk
+from characterization.time_design import fastest
 from characterization.timing import annotate, floor_ps, sta_ps, topological_ps
 from characterization.timing_report import Clock, timing_report
 from tests.characterization.small_library import CELLS, library_text
@@ -61,6 +64,21 @@ def test_skew_and_jitter_come_off_the_period(library):
     assert report(library, 1).to_json()["endpoints"][0]["slack_ps"] is None
 
 
+def test_hold_is_checked_at_the_fastest_corner():
+    corners = [Corner(f"{process}{voltage_v}{temp_c}", (), process, voltage_v, temp_c)
+               for process in ("ss", "ff", "tt") for voltage_v in (1.6, 1.9) for temp_c in (-40.0, 100.0)]
+    assert fastest(Pdk("p", tuple(corners))).name == "ff1.9-40.0"
+    assert fastest(Pdk("p", tuple(corners[:4]))).name == "ss1.9-40.0"
+
+
+def test_the_hold_of_another_corner_is_named(library):
+    timed = annotate(GATED, library, CORNER, "clk")
+    quick = replace(timed, sources=tuple(replace(source, early_ps=source.early_ps - 50) for source in timed.sources))
+    found = timing_report(GATED, timed, library, design(), "slow", 1, 1, Clock(), fast=("quick", quick))
+    assert found.hold_corner == "quick"
+    assert found.hold.slack_ps == pytest.approx(report(library, 1).hold.slack_ps - 50)
+
+
 def test_a_report_is_json(library):
     assert json.loads(json.dumps(report(library, None).to_json()))["sta_ps"] is None
 
@@ -80,6 +98,7 @@ def test_the_command_prints_paths_and_writes_sdf(tmp_path, monkeypatch, capsys):
     code, out, _ = invoke(monkeypatch, capsys, *asked, "--paths", 3, "--json")
     found = json.loads(out)
     assert (code, len(found["endpoints"]), found["weight"]) == (0, 3, 64)
+    assert found["hold"]["corner"] == found["corner"] == "typical"
     code, _, err = invoke(monkeypatch, capsys, *asked, "--corner", "hot")
     assert (code, "no corner 'hot'" in err) == (2, True)
     code, _, err = invoke(monkeypatch, capsys, *asked, "--wire-load", "big")
