@@ -20,6 +20,7 @@ from characterization.pdk import corner_name
 
 RAILS = {"VPWR": "primary_power", "VGND": "primary_ground"}
 ORDER = "tt ss ff sf fs"
+NOMINAL = ("tt", 25.0, 1.8)
 DESCRIPTION = "SkyWater 130 nm, high density cells characterized here from transistors and layouts; not signed off"
 
 
@@ -133,12 +134,14 @@ def pdk_toml(folder: str, conditions: Sequence[Condition]) -> str:
         f'    {{name = "{corner_of(one)}", liberty = ["{corner_of(one)}.lib.gz"], process = "{one.process}", '
         f"voltage_v = {one.voltage_v}, temp_c = {one.temp_c}}},\n" for one in conditions
     )
+    nominal = NOMINAL in [(one.process, one.temp_c, one.voltage_v) for one in conditions]
     return f"""# Written by `characterize cells`, together with the folder that it names.
 name = "sky130"
 description = "{DESCRIPTION}"
 licence = "Apache-2.0, Copyright 2020 The SkyWater PDK Authors"
 root = "{folder}"
 source = "this package; to make it again: characterize cells --all"
+{f"nominal_voltage_v = {NOMINAL[2]}" if nominal else "# nominal_voltage_v: none, the nominal corner is not here"}
 corners = [
 {rows}]
 """
