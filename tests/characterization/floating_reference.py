@@ -4,6 +4,8 @@ A gate's inputs are let become stable one after the other, in the order of their
 stable as soon as those so far force it, whatever the rest do.
 """
 
+from functools import cache
+
 import numpy as np
 
 from characterization.timed import TimedNetlist
@@ -60,6 +62,7 @@ def gate_settles(gate, value, stable, n):
     return out, np.where(place < 0, EVER, first)
 
 
+@cache
 def forcing(truth: int, width: int) -> np.ndarray:
     """Return whether the inputs of a set, at their bits of a pattern, force the output `[set, pattern]`."""
     found = np.zeros((1 << width, 1 << width), dtype=bool)
