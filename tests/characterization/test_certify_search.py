@@ -9,8 +9,20 @@ from characterization.certify_search import CertifyConfig, Members, search
 from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, floating_case
 from characterization.floating_mode import floating_core, settle_as
+from characterization.simulation import simulate
+from characterization.units import AS_PER_PS
 from tests.characterization.floating_reference import all_vectors, requirement_as
-from tests.characterization.made_cores import AND2, core, gate, random_core, sink, source, uniform
+from tests.characterization.made_cores import (
+    AND2,
+    core,
+    gate,
+    random_core,
+    random_states,
+    sink,
+    source,
+    stimulus_of,
+    uniform,
+)
 
 SEEDS = st.integers(0, 10**6)
 SOLVERS = ("minisat22", "glucose4", "cadical153")
@@ -62,6 +74,16 @@ def test_a_set_is_as_late_as_its_latest_member_in_any_lane(seed, codes, launched
     assert found.exact
     assert found.upper_as == brute(timed, fixed, still, allowed)
     assert allowed(found.witness)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_no_simulated_transition_settles_after_the_certificate(seed):
+    timed = random_core(seed)
+    states = random_states(seed, blocks=1, steps=100, sources=len(timed.sources))
+    free, none = np.full(6, UNKNOWN, dtype=np.int8), np.zeros(6, dtype=bool)
+    found = search(floating_case(floating_core(timed, timed.sinks), free, none), None, CertifyConfig())
+    assert simulate(timed, stimulus_of(states), workers=1).settle_ps.max() <= found.upper_as / AS_PER_PS
 
 
 @settings(deadline=None, max_examples=30)
