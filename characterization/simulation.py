@@ -21,7 +21,7 @@ from characterization.errors import SimulationError
 from characterization.flat import EdgeCosts, flatten, no_costs, sink_places, working_of
 from characterization.timed import TimedNetlist
 from characterization.units import FS_PER_PS
-from characterization.waveform import FULL, FlatCore, Working, run_chain
+from characterization.waveform import FULL, STUCK, FlatCore, Working, run_chain
 
 # Raised when a result of the same core and states would be another: saved blocks of older versions are not read.
 VERSION = 1
@@ -189,7 +189,7 @@ def reason(engine: Engine, index: int, step: int, code: int) -> str:
     where = f"{engine.timed.top}: weight {engine.stimulus.weights[index]}, transition {step}"
     if code == FULL:
         return f"{where}: more than {MOST_EDGES} edges in one transition; the netlist multiplies its glitches."
-    gate = engine.timed.gates[-2 - code]
+    gate = engine.timed.gates[STUCK - code]
     return (
         f"{where}: {gate.pin} of {gate.cell} ({gate.kind}) does not settle to its function; the library has no timing "
         "arc for this edge."

@@ -22,8 +22,8 @@ from numba import njit
 MISSING, NEVER, LIMIT = 1 << 61, 1 << 62, 1 << 60
 # Setup of a net that nobody watches: its requirement never is the latest.
 UNWATCHED = -(1 << 62)
-# Returned in place of a position: no room for the edges of a transition.
-FULL = -1
+# Returned in place of a position: no room for the edges of a transition, or an output that cannot follow its function.
+FULL, STUCK = -1, -2
 MAX_PINS = 12
 PATTERNS = (1 << MAX_PINS) - 1
 COSTS = 0xFFFFFFFF
@@ -158,7 +158,7 @@ def follow_one(core: FlatCore, work: Working, gate: int, pin: int, top: int) -> 
             times[top] = times[head] + core.delay[delays | (pattern >> pin & 1) << 1 | value]
             return top + 1, pattern, core.cost[costs + pattern]
         return top, pattern, 0
-    due, cause = NEVER, 0
+    due, cause, value = NEVER, 0, out
     for i in range(head, end):
         time = times[i]
         commits = due <= time
@@ -180,7 +180,7 @@ def follow_one(core: FlatCore, work: Working, gate: int, pin: int, top: int) -> 
     times[top] = due
     commits = due < LIMIT
     cost += core.cost[cause] if commits else 0
-    return top + commits, pattern, cost
+    return (top + commits if out ^ commits == value else STUCK), pattern, cost
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
@@ -198,7 +198,7 @@ def follow_two(core: FlatCore, work: Working, gate: int, moved: int, top: int) -
     if top + (end_a - head_a) + (end_b - head_b) >= len(times):
         return FULL, 0, 0
     time_a, time_b = times[head_a], times[head_b]
-    due, cause, cost = NEVER, 0, 0
+    due, cause, cost, value = NEVER, 0, 0, out
     while True:
         time = min(time_a, time_b)
         if time == NEVER:
@@ -231,7 +231,7 @@ def follow_two(core: FlatCore, work: Working, gate: int, moved: int, top: int) -
     times[top] = due
     commits = due < LIMIT
     cost += core.cost[cause] if commits else 0
-    return top + commits, pattern, cost
+    return (top + commits if out ^ commits == value else STUCK), pattern, cost
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
@@ -259,7 +259,7 @@ def follow_many(core: FlatCore, work: Working, gate: int, moved: int, top: int) 
     n_moving, n_edges = gather(core, work, first, moved)
     if top + n_edges >= len(times):
         return FULL, 0, 0
-    due, cause, cost = NEVER, 0, 0
+    due, cause, cost, value = NEVER, 0, 0, out
     while True:
         time = now[0]
         for i in range(1, n_moving):
@@ -292,7 +292,7 @@ def follow_many(core: FlatCore, work: Working, gate: int, moved: int, top: int) 
     times[top] = due
     commits = due < LIMIT
     cost += core.cost[cause] if commits else 0
-    return top + commits, pattern, cost
+    return (top + commits if out ^ commits == value else STUCK), pattern, cost
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
@@ -322,8 +322,8 @@ def react(core: FlatCore, work: Working, gate: int, top: int, counted: int) -> t
         end, pattern, cost = follow_two(core, work, gate, moved, top)
     else:
         end, pattern, cost = follow_many(core, work, gate, moved, top)
-    if end == FULL:
-        return FULL, 0, 0
+    if end < 0:
+        return end, 0, 0
     work.pattern[gate] = pattern
     late = finish(core, work, gate, top, end, counted) if end > top else 0
     return end, cost, late
@@ -333,11 +333,10 @@ def react(core: FlatCore, work: Working, gate: int, top: int, counted: int) -> t
 def move_to(core: FlatCore, work: Working, state: np.ndarray, counted: int) -> tuple[int, int, int]:
     """Make one transition; return its number of edges, its latest requirement, and its cost.
 
-    In place of the number of edges: FULL where they do not fit, and -2 - gate for a gate that does not settle to its
+    In place of the number of edges: FULL where they do not fit, and STUCK - gate for a gate that does not settle to its
     function for want of an arc.
     """
     top, cost, late = launch_sources(core, work, state, counted)
-    n_sources = len(core.launch)
     for word in range(len(work.waiting)):
         while work.waiting[word]:
             bits = work.waiting[word]
@@ -345,11 +344,8 @@ def move_to(core: FlatCore, work: Working, state: np.ndarray, counted: int) -> t
             work.waiting[word] = bits ^ lowest
             gate = (word << 6) + core.bit_of[(lowest * DE_BRUIJN) >> SHIFT]
             end, more, required = react(core, work, gate, top, counted)
-            if end == FULL:
-                return FULL, 0, 0
-            row, pattern = core.gates[gate, 2], int(work.pattern[gate]) & PATTERNS
-            if required == NEVER or core.truth[row + pattern] != work.value[n_sources + gate]:
-                return -2 - gate, 0, 0
+            if end < 0 or required == NEVER:
+                return (FULL if end == FULL else STUCK - gate), 0, 0
             top = end
             cost += more
             late = max(late, required)

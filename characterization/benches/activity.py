@@ -106,15 +106,30 @@ def simulate_states(
         ToolMissingError: Icarus is not installed.
     """
     count: Count = "always" if stimulus.cost_steps[1:].all() else "gated"
-    text = core_verilog(timed, edge_cost, watched, count)
-    folder = work / f"core-{digest_of_run(text, stimulus)[:20]}"
+    folder = prepare(timed, stimulus, expected, watched, edge_cost, work, count)
     pending = [block for block, weight in enumerate(stimulus.weights) if not block_path(folder, weight).is_file()]
     if pending:
-        write_text(folder / "core.v", text)
-        write_plan(folder / "plan.npz", stimulus, expected, gated=count == "gated")
-        compile_bench([folder / "core.v"], "core", folder / "build")
         run_blocks(folder, stimulus, pending, workers, progress)
     return read_blocks(folder, stimulus, net_order(timed))
+
+
+def prepare(
+    timed: TimedNetlist, stimulus: Stimulus, expected: np.ndarray, watched: Sequence[int], edge_cost: np.ndarray,
+    work: Path, count: Count,
+) -> Path:
+    """Return the folder of a compiled bench and its plan; all but `count` as `simulate_states` has it.
+
+    Raises:
+        SimulationError: Icarus rejects the bench.
+        ToolMissingError: Icarus is not installed.
+    """
+    text = core_verilog(timed, edge_cost, watched, count)
+    folder = work / f"core-{digest_of_run(text, stimulus)[:20]}"
+    if not (folder / "plan.npz").is_file():
+        write_text(folder / "core.v", text)
+        compile_bench([folder / "core.v"], "core", folder / "build")
+        write_plan(folder / "plan.npz", stimulus, expected, gated=count == "gated")
+    return folder
 
 
 def digest_of_run(text: str, stimulus: Stimulus) -> str:
