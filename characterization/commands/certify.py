@@ -34,7 +34,7 @@ def certify(
         str, typer.Option(help="for a design: weights `stationary`, launched with the activations (`swap`), or `all`")
     ] = "all",
     design: Annotated[Path | None, typer.Option(help="the profile's design; default: rtl/NAME")] = None,
-    pdk: Annotated[str | None, typer.Option("--pdk", help="the library; default: the profile's, or osu018")] = None,
+    pdk: Annotated[str | None, typer.Option("--pdk", help="the library; default: the profile's, or sky130")] = None,
     pdk_root: PdkRoot = None,
     liberty: LibertyPath = None,
     corner: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 # The library where none is named.
-DEFAULT_PDK = "osu018"
+DEFAULT_PDK = "sky130"
 
 DesignPath = Annotated[Path, typer.Argument(help="a design.toml, or the folder that has one")]
 PdkName = Annotated[str, typer.Option("--pdk", help="a library of characterization/pdks, or a PDK TOML file")]
