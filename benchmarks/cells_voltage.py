@@ -90,7 +90,9 @@ def times(_: Pdk) -> None:
         log = json.loads(LOG.read_text(encoding="utf-8"))
         corners = dict.fromkeys(row["corner"] for row in log["cells"])
         print(f"last run of `characterize cells` here: {log['wall_s']:.0f} s wall with {log['workers']} workers, "
-              f"{len({row['cell'] for row in log['cells']})} cells, {len(corners)} corners")
+              f"{len({row['cell'] for row in log['cells']})} cells, {len(corners)} corners, {log['measured']} of "
+              f"{len(log['cells'])} measured anew, {sum(row.get('cpu_s', 0.0) for row in log['cells']):.0f} s of "
+              "processors for all")
         for corner in corners:
             spent = sum(row.get("cpu_s", 0.0) for row in log["cells"] if row["corner"] == corner)
             print(f"    {corner:<16} {spent:>7.1f} s of processors")

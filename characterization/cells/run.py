@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -75,7 +75,8 @@ def run_cells(
     if all(outcome.tables is not None for outcome in outcomes):
         written = write_all(outcomes, files, conditions, made_with(wheel), out)
     run = CellsRun(outcomes, tuple(written), time.monotonic() - started)
-    write_text(work / LOG, log_text(run, workers))
+    log = work / LOG
+    write_text(log, log_text(run, jobs, workers, log.read_text(encoding="utf-8") if log.is_file() else ""))
     return run
 
 
@@ -146,9 +147,23 @@ def write_all(
     return write_library(rows, made, out)
 
 
-def log_text(run: CellsRun, workers: int) -> str:
-    """Return how long each cell took, as JSON; this differs from run to run and is no part of the result."""
-    rows = [{"cell": outcome.job.cell, "corner": outcome.job.corner, "problem": outcome.problem,
-             **({name: round(value, 2) for name, value in asdict(outcome.spent).items()} if outcome.spent else {})}
-            for outcome in run.outcomes]  # fmt: skip
-    return json.dumps({"wall_s": round(run.wall_s, 1), "workers": workers, "cells": rows}, indent=1) + "\n"
+def log_text(run: CellsRun, jobs: Mapping[Job, Path], workers: int, before: str) -> str:
+    """Return how long each cell took, as JSON; this differs from run to run and is no part of the result.
+
+    Args:
+        run: what was done.
+        jobs: names of the results.
+        workers: processes at a time.
+        before: the log of an earlier run, which says how long the results took that were taken from it.
+    """
+    known = {row.get("result", ""): row for row in json.loads(before)["cells"]} if before else {}
+    rows = []
+    for outcome in run.outcomes:
+        name = jobs[outcome.job].name
+        spent = asdict(outcome.spent) if outcome.spent else known.get(name, {})
+        times = {key: round(spent[key], 2) for key in ("wall_s", "cpu_s") if key in spent}
+        rows.append({"cell": outcome.job.cell, "corner": outcome.job.corner, "result": name,
+                     "problem": outcome.problem} | times)  # fmt: skip
+    fresh = sum(outcome.spent is not None for outcome in run.outcomes)
+    return json.dumps({"wall_s": round(run.wall_s, 1), "workers": workers, "measured": fresh, "cells": rows},
+                      indent=1) + "\n"  # fmt: skip

@@ -133,5 +133,8 @@ def test_two_runs_give_equal_bytes_whatever_the_number_of_workers_and_a_second_o
     again = run_cells(["inv_1", "conb_1"], conditions, tmp_path / "2/sky130", tmp_path / "2/work", 2, ignore)
     assert all(outcome.spent is None for outcome in again.outcomes)
     assert [path.read_bytes() for path in again.files] == [path.read_bytes() for path in runs[0].files]
-    log = json.loads((tmp_path / "1/work/run.json").read_text())
+    log = json.loads((tmp_path / "2/work/run.json").read_text())
     assert {row["corner"] for row in log["cells"]} == {"tt_025C_1v80", "ss_n40C_1v60"}
+    # The log of the second run still knows what the first one took.
+    assert log["measured"] == 0
+    assert all(row["cpu_s"] > 0 for row in log["cells"] if "inv" in row["cell"])
