@@ -8,6 +8,7 @@ quantizer of that size. Delays are certified, register to register. Each netlist
 from __future__ import annotations
 
 import argparse
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from characterization.design import MacDesign, read_design
 from characterization.errors import CharacterizationError
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner, Pdk, read_pdk
-from characterization.recipes import all_recipes, recipe_named
+from characterization.recipes import Recipe, all_recipes, recipe_named
 from characterization.search import Candidate, fastest, search
 from characterization.synthesis import Request, run_yosys
 from characterization.timing import arrivals, floor_ps, topological_ps, worst_ps
@@ -186,6 +187,13 @@ def print_adders(design: MacDesign, pdk: Pdk, corner: Corner) -> None:
           f"period {period:+.0%}, area {area:+.0%}", flush=True)
 
 
+def recipes_for(design: MacDesign) -> tuple[Recipe, ...]:
+    """Return every script, and where the Verilog says `*` every script with Booth recoding too."""
+    code = "".join(re.sub(r"//.*", "", path.read_text(encoding="utf-8")) for path in design.sources)
+    multiplies = re.search(r"[a-z_]\w*\)? \* \$?[a-z_]", code) is not None
+    return all_recipes(("booth",) if multiplies else ())
+
+
 def foot_ps(pdk: Pdk, corner: Corner) -> float:
     """Return the period of the adder at the foot of a carry-save column: its second stage, the longer one."""
     source, best = (RTL / "systolic_pe_csa/column_foot.v",), float("inf")
@@ -242,7 +250,8 @@ def run_pdk(pdk: Pdk, corner: Corner, options: argparse.Namespace) -> None:
         if options.adders:
             print_adders(design, pdk, corner)
             continue
-        netlist, best = fastest(design, corner, pdk.dont_use, WORK / f"{design.name}-{pdk.name}-{corner.name}")
+        folder = WORK / f"{design.name}-{pdk.name}-{corner.name}"
+        netlist, best = fastest(design, corner, pdk.dont_use, folder, None, recipes_for(design))
         netlists.append((design, netlist))
         if not options.cells:
             rows.append(measure(design, netlist, best, corner, options))

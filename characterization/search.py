@@ -19,7 +19,7 @@ from characterization.errors import SynthesisError
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner
-from characterization.recipes import Recipe, all_recipes, recipe_named
+from characterization.recipes import Recipe, quick_recipes, recipe_named
 from characterization.synthesis import synthesize
 from characterization.timing import floor_ps, free_ps, topological_ps
 
@@ -53,7 +53,7 @@ class Candidate:
 
 def recipes_of(design: MacDesign) -> tuple[Recipe, ...]:
     """Return the recipe that a design names, or those worth trying where it names none."""
-    return (recipe_named(design.recipe),) if design.recipe else all_recipes(())
+    return (recipe_named(design.recipe),) if design.recipe else quick_recipes()
 
 
 def search(
@@ -137,12 +137,14 @@ def provenance_of(
 
 
 def fastest(
-    design: MacDesign, corner: Corner, dont_use: tuple[str, ...], folder: Path, progress: Progress | None = None
+    design: MacDesign, corner: Corner, dont_use: tuple[str, ...], folder: Path, progress: Progress | None = None,
+    recipes: Sequence[Recipe] = (),
 ) -> tuple[Netlist, Candidate]:
-    """Return the netlist with the shortest period at a corner, by the design's own recipe or the best of several.
+    """Return the netlist with the shortest period at a corner, by `recipes` or else those of `recipes_of`.
 
     Raises:
         CharacterizationError: see `search`.
     """
-    best = search(design, corner, dont_use, folder, recipes_of(design), progress)[0]
-    return mapped(design, corner, dont_use, folder, recipe_named(best.recipe)), best
+    tried = tuple(recipes) or recipes_of(design)
+    best = search(design, corner, dont_use, folder, tried, progress)[0]
+    return mapped(design, corner, dont_use, folder, next(r for r in tried if r.name == best.recipe)), best

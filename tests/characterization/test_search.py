@@ -10,7 +10,7 @@ from characterization.equivalence import prove_equivalent
 from characterization.errors import SynthesisError
 from characterization.liberty import read_liberty
 from characterization.pdk import read_pdk
-from characterization.recipes import SCRIPTS, Recipe, recipe_named
+from characterization.recipes import QUICK, Recipe, recipe_named
 from characterization.search import fastest, mapped, recipes_of, search
 
 RTL = Path(__file__).parents[2] / "rtl"
@@ -56,7 +56,7 @@ def test_a_script_that_fails_costs_only_itself(tmp_path):
 
 def test_a_design_that_names_its_recipe_gets_no_other(tmp_path):
     design, corner = pot()
-    assert [recipe.name for recipe in recipes_of(design)] == list(SCRIPTS)
+    assert [recipe.name for recipe in recipes_of(design)] == list(QUICK)
     named = replace(design, recipe="shared+adders")
     netlist, best = fastest(named, corner, (), tmp_path)
     assert best.recipe == "shared+adders"
