@@ -35,8 +35,10 @@ WORK = Path("build/bench-designs")
 SIZES = (9, 16)
 # A subset is useful if its squared error is at most this far above that of the best quantizer of its size.
 USEFUL_DB = 1.0
-# Spread of the weights in units of int8 codes; narrower codes scale with their range.
+# Spread of the weights in units of int8 codes. Codes of fewer values take whatever scale suits them, relative to their
+# range: that is free where the whole design is theirs.
 SIGMA_CODES = np.linspace(24, 40, 17)
+FREE_SIGMA_CODES = np.linspace(12, 80, 35)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def useful_set(weights: np.ndarray, delay_ps: np.ndarray, count: int) -> tuple[i
     histogram = gaussian()
     limit = best_error(histogram, count) * 10 ** (USEFUL_DB / 10)
     widest = float(np.abs(weights).max())
-    sigma = SIGMA_CODES * widest / 128
+    sigma = (SIGMA_CODES if len(weights) == 256 else FREE_SIGMA_CODES) * widest / 128
     periods = np.unique(delay_ps)
     low, high, found = 0, len(periods), ()
     while low < high:

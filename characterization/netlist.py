@@ -63,6 +63,11 @@ class Netlist:
         return {cell.pins[pin]: (cell, pin) for cell in self.cells for pin in self.outputs_of(cell)}
 
     @cached_property
+    def cell_named(self) -> dict[str, Cell]:
+        """Cells by name."""
+        return {cell.name: cell for cell in self.cells}
+
+    @cached_property
     def loads(self) -> dict[str, list[tuple[Cell, str]]]:
         """Every (cell, input pin) that each net drives."""
         found: dict[str, list[tuple[Cell, str]]] = {}

@@ -33,7 +33,7 @@ SCRIPTS = {
 }
 # These three come within 4 % of the best of all, on every design of rtl/ and every library tried.
 QUICK = ("choices", "resynthesized", "shared")
-EXTRAS = ("booth", "adders", "hierarchy")
+EXTRAS = ("booth", "adders", "hierarchy", "resized")
 DEFAULT = "choices"
 
 
@@ -47,6 +47,7 @@ class Recipe:
         booth: multiply by Booth recoding where the Verilog says `*`.
         adders: use the library's full and half adders where the logic is one.
         hierarchy: map every module by itself, and flatten afterwards.
+        resized: exchange cells, flops too, for other sizes by our own timing (`sizing.py`).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Recipe:
     booth: bool = False
     adders: bool = False
     hierarchy: bool = False
+    resized: bool = False
 
 
 def recipe_named(name: str) -> Recipe:

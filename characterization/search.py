@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Corner
 from characterization.recipes import Recipe, quick_recipes, recipe_named
+from characterization.sizing import resize
 from characterization.synthesis import synthesize
 from characterization.timing import floor_ps, free_ps, topological_ps
 
@@ -117,9 +118,15 @@ def measured(design: MacDesign, corner: Corner, library: CellLibrary, netlist: N
 
 def mapped(design: MacDesign, corner: Corner, dont_use: tuple[str, ...], folder: Path, recipe: Recipe) -> Netlist:
     """Return the netlist of a design, from the cache when sources, library, recipe and Yosys are the same."""
-    text, _ = cached(folder, provenance_of("synthesis", design, corner, dont_use, recipe), ".json",
-                     lambda: synthesize(design, corner.liberty, folder, dont_use, recipe).to_text())  # fmt: skip
-    return Netlist.from_text(text)
+
+    def build() -> str:
+        if not recipe.resized:
+            return synthesize(design, corner.liberty, folder, dont_use, recipe).to_text()
+        plain = mapped(design, corner, dont_use, folder, replace(recipe, resized=False))
+        return resize(plain, read_corner(corner), corner, design, dont_use).to_text()
+
+    provenance = provenance_of("synthesis", design, corner, dont_use, recipe)
+    return Netlist.from_text(cached(folder, provenance, ".json", build)[0])
 
 
 def provenance_of(
@@ -128,7 +135,7 @@ def provenance_of(
     """Return what a netlist depends on, its recipe among it."""
     inputs = {f"source {path.name}": digest_file(path) for path in design.sources}
     inputs |= {f"liberty {path.name}": digest_file(path) for path in corner.liberty}
-    if stage == "candidate":
+    if stage == "candidate" or recipe.resized:
         inputs["design"] = digest_file(design.folder / "design.toml")
     config = {"top": design.top, "parameters": dict(design.parameters), "dont_use": list(dont_use),
               "widths": dict(design.widths), "recipe": {f.name: getattr(recipe, f.name) for f in fields(recipe)},
@@ -142,9 +149,14 @@ def fastest(
 ) -> tuple[Netlist, Candidate]:
     """Return the netlist with the shortest period at a corner, by `recipes` or else those of `recipes_of`.
 
+    Unless the design names its recipe, the fastest is tried with its cells resized too.
+
     Raises:
         CharacterizationError: see `search`.
     """
     tried = tuple(recipes) or recipes_of(design)
     best = search(design, corner, dont_use, folder, tried, progress)[0]
-    return mapped(design, corner, dont_use, folder, next(r for r in tried if r.name == best.recipe)), best
+    if not design.recipe:
+        sized = recipe_named(f"{best.recipe}+resized")
+        best = min(best, search(design, corner, dont_use, folder, [sized])[0], key=lambda found: found.period_ps)
+    return mapped(design, corner, dont_use, folder, recipe_named(best.recipe)), best

@@ -53,24 +53,26 @@ def eight_words(now: Mapping[str, Any]) -> list[Any]:
     return words
 
 
-def total_of(words: Sequence[Any]) -> tuple[Any, Any]:
-    """Return two words that add up to eight."""
+def three_words(words: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Return three words that add up to eight."""
     waiting = words[7] & 1
     s1a, c1a = carry_save(words[0], words[1], words[2])
     s1b, c1b = carry_save(words[3], words[4], words[5])
     s2a, c2a = carry_save(s1a, c1a, s1b)
-    s2b, c2b = carry_save(c1b, words[6], words[7] ^ waiting)
-    s3, c3 = carry_save(s2a, c2a, s2b)
-    return carry_save(s3, c3, c2b, 0, waiting)
+    s2b, second = carry_save(c1b, words[6], words[7] ^ waiting, 0, waiting)
+    return *carry_save(s2a, c2a, s2b), second
 
 
 def accumulated(now: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return the two words of the accumulator with the total added."""
-    acc, acc_carry = now["acc_in"], now["acc_carry_in"]
-    total, carry = now["total_q"] & 0x1FFFF, (now["total_carry_q[15:1]"] & 0x7FFF) << 2
+    acc, acc_carry, total = now["acc_in"], now["acc_carry_in"], now["total_q"] & 0xFFFF
+    first, second = (now["first_q"] & 0xFFFF) << 1, (now["second_q[13:2]"] & 0xFFF) << 4
     sum_a, carry_a = carry_save(acc, acc_carry, OFFSET, 13)
-    sum_b, carry_b = carry_save(sum_a | (acc & 0x1FFF), carry_a | (acc_carry & 0x1FFF), total, 2)
-    return carry_save(sum_b | (acc & 3), carry_b | (acc_carry & 3), carry | (total & 3), 0, now["total_carry_q[0]"])
+    sum_b, carry_b = carry_save(total, first, second | (now["second_q[1]"] << 2), 2)
+    x, y, z = sum_a | (acc & 0x1FFF), carry_a | (acc_carry & 0x1FFF), sum_b | (total & 3)
+    sum_c, carry_c = carry_save(x, y, z, 1)
+    rest = carry_b | (first & 2) | (total & 1)
+    return carry_save(sum_c | (acc & 1), carry_c | (acc_carry & 1), rest, 0, now["second_q[0]"])
 
 
 def next_state(now: Mapping[str, Any], wrap: Callable[..., Any], select: Callable[..., Any]) -> dict[str, Any]:
@@ -87,9 +89,10 @@ def next_state(now: Mapping[str, Any], wrap: Callable[..., Any], select: Callabl
         total, carry = product(now, lane, select)
         after[f"sum_q[{15 * lane + 14}:{15 * lane}]"] = wrap(total, 15)
         after[f"carry_q[{13 * lane + 12}:{13 * lane}]"] = wrap((carry & 1) | ((carry >> 3) << 1), 13)
-    total, carry = total_of(eight_words(now))
+    total, first, second = three_words(eight_words(now))
     acc, acc_carry = accumulated(now)
     return after | {
-        "total_q": wrap(total, 17), "total_carry_q": wrap((carry & 1) | ((carry >> 2) << 1), 16),
+        "total_q": wrap(total, 16), "first_q": wrap(first >> 1, 16),
+        "second_q": wrap((second & 1) | ((second >> 1) & 2) | ((second >> 4) << 2), 14),
         "acc_out": wrap(acc, 32), "acc_carry_out": wrap(acc_carry, 32),
     }
