@@ -59,7 +59,8 @@ class Codebook:
 def make_codebook(name: str, codes: Iterable[int], profile: MacProfile, points: PointConfig) -> Codebook:
     """Return the codebook of `codes` with the delay that `profile` bounds for them at the planned voltage."""
     chosen = tuple(sorted({int(code) for code in codes}))
-    return Codebook(name, chosen, profile.worst_ps(chosen, footing(profile, points).corners, points.arrival))
+    place = footing(profile, points)
+    return Codebook(name, chosen, profile.worst_ps(chosen, place.corners, place.arrival))
 
 
 def grid_codebook(name: str, profile: MacProfile, points: PointConfig) -> Codebook:

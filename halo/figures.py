@@ -22,6 +22,8 @@ from halo.cost import CostReport
 from halo.operating_point import Footing
 from halo.plan import ALL_VALUES, ClockClass
 
+# Delays below this share of the median would press all others together.
+FAR_BELOW = 0.6
 INK, GRAY, PALE = "#1f2933", "#7b8794", "#cbd2d9"
 CLASS_COLORS = ("#c2410c", "#0f766e", "#6d28d9", "#1d4ed8", "#a16207", "#be185d")
 PART_STYLE: Mapping[str, tuple[str, str]] = {
@@ -67,22 +69,36 @@ def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
 def draw_weights(profile: MacProfile, place: Footing, classes: Sequence[ClockClass], path: Path) -> None:
     """Draw delay and energy of all weight values, and below them which values each codebook holds."""
     at = profile.corner_indices(place.corners)
-    kinds = "topological" if np.isnan(profile.certified_ps[at]).any() else "certified"
+    proved = profile.swap_ps if place.arrival == "swap" else profile.certified_ps
+    kinds = "topological" if np.isnan(proved[at]).any() else "certified"
+    bound_ps = profile.bound_ps(place.corners, place.arrival)
     books = [item for item in classes if item.name != ALL_VALUES]
     with canvas(path, 10, 6.2 + 0.22 * len(books)) as figure:
         ratios = (3.0, 3.0, 0.35 + 0.28 * len(books))
         delay, energy, rug = figure.subplots(3, 1, sharex=True, height_ratios=ratios)
-        draw_series(delay, profile.weights, profile.bound_ps(place.corners), books, "delay (ps)")
-        floor_ps = profile.floor_ps[at].max()
-        delay.axhline(floor_ps, color=GRAY, lw=1, ls="--")
-        delay.annotate("floor: no weight beats it", (127, floor_ps), (0, 3), ha="right", color=GRAY,
-                       textcoords="offset points", fontsize=8)
+        draw_series(delay, profile.weights, bound_ps, books, "delay (ps)")
+        draw_floor(delay, profile.weights, bound_ps, float(profile.floor_ps[at].max()))
         delay.set_title(f"Delay bound, register to register ({kinds}, {' and '.join(place.corners)})")
         typical = profile.energy_fj[profile.corner_index(place.typical)]
         draw_series(energy, profile.weights, typical, books, "energy per operation (fJ)")
         energy.set_title(f"Energy per operation, clock and registers included (leakage apart, {place.typical})")
         energy.set_ylim(bottom=0)
         draw_rug(rug, books)
+
+
+def draw_floor(axes: Axes, weights: np.ndarray, bound_ps: np.ndarray, floor_ps: float) -> None:
+    """Draw the floor; where it and a few weights, 0 as a rule, lie far below all others, tell them in words instead."""
+    far = bound_ps < FAR_BELOW * np.median(bound_ps)
+    low, high = float(bound_ps[~far].min()), float(bound_ps.max())
+    if floor_ps > FAR_BELOW * low:
+        axes.axhline(floor_ps, color=GRAY, lw=1, ls="--")
+        axes.annotate("floor: no weight beats it", (127, floor_ps), (0, 3), ha="right", color=GRAY,
+                      textcoords="offset points", fontsize=8)  # fmt: skip
+        return
+    lower = [f"weight {weight} at {bound_ps[weights == weight][0]:.0f} ps" for weight in weights[far][:4]]
+    axes.set_ylim(low - 0.12 * (high - low) - 1, high + 0.06 * (high - low) + 1)
+    axes.text(0.005, 0.03, "below: " + ", ".join([*lower, f"floor, which no weight beats, at {floor_ps:.0f} ps"]),
+              transform=axes.transAxes, color=GRAY, fontsize=8)  # fmt: skip
 
 
 def draw_series(

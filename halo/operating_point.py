@@ -69,6 +69,7 @@ class Footing:
         typical: energies and leakage are those of this one.
         signed_off: whether `corners` are slow ones at the lowered supply.
         says: how far the result is signed off, in words.
+        arrival: how weights arrive under the first result that counts.
     """
 
     voltage_v: float
@@ -76,6 +77,7 @@ class Footing:
     typical: str
     signed_off: bool
     says: str
+    arrival: WeightArrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,12 @@ def footing(profile: MacProfile, config: PointConfig) -> Footing:
     typical = profile.grid.typical(config.voltage_v or None)
     voltage_v, name = float(profile.voltage_v[typical]), profile.corners[typical]
     if config.signoff is False or (config.signoff == "auto" and not profile.grid.of_speed("slow")):
-        return Footing(voltage_v, (name,), name, False, "typical, not signed off")
+        return Footing(voltage_v, (name,), name, False, "typical, not signed off", config.arrival)
     found = profile.signoff(voltage_v, config.tolerance)
     says = f"signed off at {voltage_v:g} V less {config.tolerance:.0%}, the slower of {' and '.join(found.corners)}"
     if len(found.corners) == 1:
         says = f"signed off at {voltage_v:g} V less {config.tolerance:.0%}, at the only slow temperature there is"
-    return Footing(voltage_v, found.corners, name, True, says)
+    return Footing(voltage_v, found.corners, name, True, says, config.arrival)
 
 
 def operating_point(
@@ -141,7 +143,7 @@ def operating_point(
         raise PlanError(f"{profile.head.design}: weights stream, and codebook {name or chosen} ({len(chosen)} values) "
                         f"has no set certificate at {', '.join(missing)}; run `characterize certify PROFILE "
                         "--codebooks FILE` and plan again.")
-    bound = profile.bound_of(chosen, place.corners, config.arrival)
+    bound = profile.bound_of(chosen, place.corners, place.arrival)
     wanted_ps = period_ps(bound.delay_ps, config)
     cap_ps = 1000.0 / config.cap_ghz if config.cap_ghz else 0.0
     basis = f"{kind_words(bound)} at {corner_words(profile, bound.corner)}; {place.says}"
@@ -209,4 +211,5 @@ def corner_words(profile: MacProfile, corner: str) -> str:
 
 def planned_bounds(profile: MacProfile, config: PointConfig) -> np.ndarray:
     """Return the delay of every weight value at the planned corners, `[weight]`."""
-    return profile.bound_ps(footing(profile, config).corners, config.arrival)
+    place = footing(profile, config)
+    return profile.bound_ps(place.corners, place.arrival)

@@ -3,7 +3,7 @@ from matplotlib import image
 
 from halo.accelerators.systolic import Config, estimate
 from halo.dvfs import DvfsConfig, plan_dvfs
-from halo.figures import Mark, draw_energy, draw_front, draw_weights, engineering
+from halo.figures import Mark, canvas, draw_energy, draw_floor, draw_front, draw_weights, engineering
 from halo.operating_point import PointConfig, footing
 from halo.workload import shape_workload
 from tests.halo.synthetic import LLAMA, codebooks_of, llama_shapes, synthetic_model, synthetic_profile
@@ -47,3 +47,18 @@ def test_pictures_are_the_same_bytes_each_time(tmp_path):
 def test_energies_are_printed_with_the_prefix_that_suits_them():
     assert [engineering(value) for value in (12.0, 3.4e4, 5.6e8, 7.8e10, 9e13, 2e15)] == [
         "12 fJ", "34 pJ", "560 nJ", "78 µJ", "90 mJ", "2 J"]
+
+
+def test_a_weight_far_below_all_others_does_not_press_them_together(tmp_path):
+    delay = PROFILE.topological_ps[0].copy()
+    delay[128] = 600.0
+    for name, floor_ps in (("low", 500.0), ("high", 2500.0)):
+        profile = synthetic_profile(delay_ps=delay, floor_ps=floor_ps)
+        with canvas(tmp_path / f"{name}.png", 6, 3) as figure:
+            axes = figure.subplots()
+            axes.plot(profile.weights, profile.bound_ps())
+            draw_floor(axes, profile.weights, profile.bound_ps(), floor_ps)
+            said = " ".join(text.get_text() for text in axes.texts)
+            assert (axes.get_ylim()[0] > 1000.0) == (name == "low")
+        assert said == ("below: weight 0 at 600 ps, floor, which no weight beats, at 500 ps" if name == "low"
+                        else "floor: no weight beats it")
