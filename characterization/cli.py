@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from characterization.commands.bench import bench
 from characterization.commands.cells import cells
 from characterization.commands.cells_show import cells_show
 from characterization.commands.certify import certify
 from characterization.commands.energy import energy
-from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.pdks import pdks
-from characterization.commands.progress import progress_bars
 from characterization.commands.run import run
 from characterization.commands.show import show
 from characterization.commands.table import table
@@ -36,6 +33,7 @@ app.command()(cells_show)
 app.command()(timing)
 app.command()(certify)
 app.command()(energy)
+app.command()(bench)
 
 
 @app.command()
@@ -58,31 +56,6 @@ def new(
         raise CharacterizationError(f"{out} exists already; choose another name or remove it first.")
     write_text(out, text)
     print(f"written: {out}; fill in every line marked `guess`, then: characterize run {out} --out profile.nc")
-
-
-@app.command()
-def bench(
-    design: DesignPath,
-    pdk: PdkName = DEFAULT_PDK,
-    pdk_root: PdkRoot = None,
-    liberty: LibertyPath = None,
-    operations: Annotated[int, typer.Option(min=1, help="operations for each of RTL and netlist")] = 1000,
-    seed: Annotated[int, typer.Option(help="seed of the vectors")] = 1,
-    work: WorkPath = Path("build/characterize"),
-) -> None:
-    """Run the cocotb benches: the RTL and the mapped netlist, each against `reference.py`.
-
-    Example: `characterize bench rtl/systolic_pe --operations 2000`
-    """
-    from characterization.pipeline import run_benches, select_pdk
-
-    with progress_bars() as progress:
-        rows = run_benches(design, select_pdk(pdk, liberty, pdk_root), operations, seed, work, progress)
-    shown = Table("level", "operations", "clocks", "clocks checked", "observed", title=f"{rows[0].design}: all equal")
-    for row in rows:
-        counts = (row.n_operations, row.n_clocks, row.n_checked)
-        shown.add_row(row.level, *map(str, counts), ", ".join(row.observed))
-    Console().print(shown)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from characterization.annotation import annotate
 from characterization.artifact import Provenance, cached, digest_file
-from characterization.benches.functional import FunctionalResult, run_functional
+from characterization.benches.functional import BenchConfig, FunctionalResult, Level, run_functional
 from characterization.benches.operands import n_transitions
 from characterization.corner_grid import speed_of
 from characterization.corner_library import read_corner
@@ -182,20 +182,31 @@ def notes_of(results: Sequence[CornerResult]) -> tuple[str, ...]:
 
 
 def run_benches(
-    design_path: Path, pdk: Pdk, operations: int, seed: int, work: Path, progress: StageProgress
-) -> tuple[FunctionalResult, FunctionalResult]:
-    """Return the functional benches of the RTL and of the mapped netlist, both against `reference.py`.
+    design_path: Path, pdk: Pdk, levels: Sequence[Level], corner_name: str | None, config: BenchConfig, work: Path,
+    progress: StageProgress,
+) -> tuple[FunctionalResult, ...]:
+    """Return the functional benches at some levels, each against `reference.py`.
+
+    Args:
+        design_path: a `design.toml` or its folder.
+        pdk: the library of the netlist.
+        levels: RTL, or the mapped netlist.
+        corner_name: whose delays the netlist has; None for the corner that synthesis sees.
+        config: operands, clock, waveforms.
+        work: cache, benches and logs.
+        progress: called with (stage, done, total).
 
     Raises:
         CharacterizationError: a mismatch, with its clock and register, or a stage that failed.
     """
     design = read_design(design_path)
-    folder = work / f"{design.name}-{pdk.name}"
-    progress("functional benches", 0, 2)
-    rtl = run_functional(design, folder, None, operations, seed)
-    progress("functional benches", 1, 2)
-    netlist, corner = map_design(design, pdk, folder, progress), slowest(pdk)
-    timed = annotate(netlist, read_corner(corner), corner, design.clock)
-    mapped = run_functional(design, folder, timed, operations, seed)
-    progress("functional benches", 2, 2)
-    return rtl, mapped
+    folder, found = work / f"{design.name}-{pdk.name}", []
+    for done, level in enumerate(levels):
+        progress("functional benches", done, len(levels))
+        timed = None
+        if level == "netlist":
+            corner = pdk.corner(corner_name) if corner_name else slowest(pdk)
+            timed = annotate(map_design(design, pdk, folder, progress), read_corner(corner), corner, design.clock)
+        found.append(run_functional(design, folder, timed, config))
+    progress("functional benches", len(levels), len(levels))
+    return tuple(found)

@@ -18,21 +18,28 @@ class Mismatch(Exception):
 
 
 class Driver:
-    """Drives ports half a period before each rising clock edge."""
+    """Drives ports a femtosecond after each rising clock edge, as registers in front of the MAC would at best."""
 
     def __init__(self, dut: Any, plan: dict[str, Any]) -> None:
         """Drive the registers of the bench."""
         self.ports = [getattr(dut, name) for name in plan["inputs"]]
         self.clock, self.half_period_fs = getattr(dut, plan["clock"]), plan["half_period_fs"]
 
-    async def clock_in(self, values: Sequence[int]) -> None:
-        """Apply `values` and clock them in; returns half a period after the edge."""
-        self.clock.value = Immediate(0)
+    def apply(self, values: Sequence[int]) -> None:
+        """Put `values` on the ports."""
         for port, value in zip(self.ports, values, strict=True):
             port.value = Immediate(value)
+
+    async def fall(self) -> None:
+        """Return at the falling edge, half a period after the rising one."""
+        await Timer(self.half_period_fs - 1, "fs")
+        self.clock.value = Immediate(0)
+
+    async def rise(self) -> None:
+        """Return a femtosecond after the rising edge."""
         await Timer(self.half_period_fs, "fs")
         self.clock.value = Immediate(1)
-        await Timer(self.half_period_fs, "fs")
+        await Timer(1, "fs")
 
 
 class Monitor:
@@ -75,8 +82,13 @@ async def every_clock_follows_the_reference(dut: Any) -> None:
         # Leave the instant in which the bench's registers get their first values.
         await Timer(1, "step")
         for clock, values in enumerate(plan["driven"]):
-            await driver.clock_in(values)
-            checker.check(clock, monitor.sample())
+            driver.apply(values)
+            await driver.fall()
+            if clock:
+                checker.check(clock - 1, monitor.sample())
+            await driver.rise()
+        await driver.fall()
+        checker.check(len(plan["driven"]) - 1, monitor.sample())
     except Exception as error:
         Path(os.environ["HALO_BENCH_FAILURE"]).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
         raise

@@ -60,8 +60,10 @@ def compile_bench(sources: Sequence[Path], top: str, build: Path) -> None:
         raise SimulationError(f"Icarus does not compile {top}: {complaint or 'no message'} (log: {log})")
 
 
-def run_bench(top: str, module: str, build: Path, folder: Path, environment: Mapping[str, str]) -> None:
-    """Run a cocotb test module against a compiled bench, with logs and results in `folder`.
+def run_bench(
+    top: str, module: str, build: Path, folder: Path, environment: Mapping[str, str], wave: bool = False
+) -> None:
+    """Run a cocotb test module against a compiled bench, with logs, results and (`wave`) its dump in `folder`.
 
     Raises:
         SimulationError: the bench found a mismatch, or the simulator failed or complained.
@@ -75,7 +77,7 @@ def run_bench(top: str, module: str, build: Path, folder: Path, environment: Map
     try:
         get_runner("icarus").test(
             hdl_toplevel=top, hdl_toplevel_lang="verilog", test_module=module, build_dir=build.resolve(),
-            test_dir=folder.resolve(), log_file=log, results_xml=str(results.resolve()),
+            test_dir=folder.resolve(), log_file=log, results_xml=str(results.resolve()), waves=wave,
             extra_env={"HALO_BENCH_FAILURE": str(failure.resolve()), "COCOTB_ANSI_OUTPUT": "0", **environment},
         )
         passed, failed = get_results(results)

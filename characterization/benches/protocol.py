@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ RESET_CYCLES = 2
 OPERATIONS_PER_LOAD = 16
 # In the last part of a run the controls move at random too, and a reset comes once in so many clocks.
 CLOCKS_PER_RESET = 16
+# Of them after every operand has been sent.
+RANDOM_CLOCKS = 1000
 # An odd number (Knuth's multiplier): spreads a partial sum over the second of its two words.
 SPLIT = 2654435761
 
@@ -78,8 +80,10 @@ def base_of(bus: str) -> str:
     return bus.partition("[")[0]
 
 
-def plan_run(design: MacDesign, n_operations: int, seed: int) -> Run:
+def plan_run(design: MacDesign, n_operations: int | None, seed: int) -> Run:
     """Return a run: reset, weights loaded by the design's own protocol, operations, then random controls.
+
+    Operands are random, or (`n_operations` None) every weight at every activation once in each lane.
 
     Raises:
         SimulationError: the protocol loads no weight, or the reference's two functions disagree.
@@ -88,12 +92,13 @@ def plan_run(design: MacDesign, n_operations: int, seed: int) -> Run:
     reference, rng = load_reference(design), np.random.default_rng(seed)
     inputs, registers = places_of(design, reference)
     clocks: list[dict[str, int]] = [{design.reset: 1} if design.reset else {} for _ in range(RESET_CYCLES)]
-    operations = list(operate(design, clocks, n_operations, rng))
+    operands = random_operands(design, n_operations, rng) if n_operations else all_operands(design, rng)
+    operations = list(operate(design, clocks, operands, rng))
     clocks += [{} for _ in range(design.latency)]
     accumulate(design, clocks, operations)
     ordered = len(clocks)
     driven = [complete(design, inputs, wanted, rng) for wanted in clocks]
-    driven += [random_ports(design, inputs, rng) for _ in range(n_operations)]
+    driven += [random_ports(design, inputs, rng) for _ in range(n_operations or RANDOM_CLOCKS)]
     expected = follow(design, reference, inputs, registers, driven, rng)
     check_operations(design, reference, operations, registers, expected[:ordered])
     rows = tuple(tuple(values[name] for name in inputs) for values in driven)
@@ -120,20 +125,41 @@ def load_pulses(design: MacDesign) -> list[str]:
     return [port for port in ports if design.widths.get(port) == 1]
 
 
-def operate(
-    design: MacDesign, clocks: list[dict[str, int]], n_operations: int, rng: np.random.Generator
-) -> Iterator[Operation]:
-    """Append clocks that perform operations, and yield those; the accumulator's input is left to `accumulate`."""
-    lanes, half = len(design.lanes), 1 << (design.accumulator_bits - 1)
+def random_operands(
+    design: MacDesign, n_operations: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Yield the weights and activations [lane] of each operation, and whether its weights are new."""
+    lanes = len(design.lanes)
     weights = np.zeros(lanes, dtype=np.int64)
     for index in range(n_operations):
-        if design.weight_mode == "streaming" or index % OPERATIONS_PER_LOAD == 0:
-            weights = rng.choice(design.weights, lanes)
+        new = design.weight_mode == "streaming" or index % OPERATIONS_PER_LOAD == 0
+        weights = rng.choice(design.weights, lanes) if new else weights
+        yield weights, random_activations(design, rng, (lanes,)), new
+
+
+def all_operands(
+    design: MacDesign, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Yield every weight at every activation, each lane in an order of its own."""
+    half, lanes = 1 << design.activation_bits - 1, range(len(design.lanes))
+    weights = np.stack([rng.permutation(design.weights) for _ in lanes], axis=1)
+    for held in weights:
+        activations = np.stack([rng.permutation(np.arange(-half, half)) for _ in lanes], axis=1)
+        for index, acting in enumerate(activations):
+            yield held, acting, index == 0
+
+
+def operate(
+    design: MacDesign, clocks: list[dict[str, int]], operands: Iterable[tuple[np.ndarray, np.ndarray, bool]],
+    rng: np.random.Generator,
+) -> Iterator[Operation]:
+    """Append clocks that perform operations, and yield those; the accumulator's input is left to `accumulate`."""
+    half = 1 << (design.accumulator_bits - 1)
+    for weights, activations, new in operands:
         held = {design.roles["weight"]: int(join_lanes(design.encode(weights)[None], design.weight_bits)[0])}
-        if design.weight_mode == "stationary" and index % OPERATIONS_PER_LOAD == 0:
+        if design.weight_mode == "stationary" and new:
             # One clock for each control, and the bubble: the weight stands a full cycle before it multiplies.
             clocks += [{**held, port: 1} for port in load_pulses(design)] + [dict(held)]
-        activations = random_activations(design, rng, (lanes,))
         acting = int(join_lanes(activations[None], design.activation_bits)[0])
         clocks.append({**held, design.roles["activation"]: acting})
         yield Operation(

@@ -30,7 +30,7 @@ endmodule
 
 
 def half_period_fs(timed: TimedNetlist) -> int:
-    """Return half a clock period in which everything settles: inputs move half a period before the edge."""
+    """Return half a clock period in which everything settles: flops launch just before it begins, ports just after."""
     return latest_fs(timed) + REST_FS
 
 
@@ -89,10 +89,11 @@ def flop_instance(timed: TimedNetlist, design: MacDesign, source: Source, nets: 
     )
 
 
-def bench_verilog(design: MacDesign, inputs: Sequence[str], outputs: Sequence[str]) -> str:
+def bench_verilog(design: MacDesign, inputs: Sequence[str], outputs: Sequence[str], wave: bool = False) -> str:
     """Return module `bench`: registers that drive the clock and inputs of a `design.top` called `mac`, and its outputs.
 
-    A deposit on the port of a top module does not reach the bits that are selected from it; a register's does.
+    With `wave` it writes `waves.fst` into the folder it runs in. A deposit on the port of a top module does not reach
+    the bits that are selected from it; a register's does.
     """
     names = (design.clock, *inputs)
     values = ", ".join(f".{name}({value})" for name, value in sorted(design.parameters.items()))
@@ -100,6 +101,7 @@ def bench_verilog(design: MacDesign, inputs: Sequence[str], outputs: Sequence[st
     registers += [f"  wire {span(design, name)}{name};" for name in outputs]
     pins = ", ".join(f".{name}({name})" for name in (*names, *outputs))
     start = [f"  initial begin {' '.join(f'{name} = 0;' for name in names)} end"]
+    start += ['  initial begin $dumpfile("waves.fst"); $dumpvars(0, bench); end'] if wave else []
     return "\n".join([
         "`timescale 1fs/1fs", "module bench;", *registers, *start,
         f"  {design.top} {f'#({values}) ' if values else ''}mac ({pins});", "endmodule\n",

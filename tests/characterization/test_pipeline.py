@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from characterization.benches.functional import BenchConfig
 from characterization.design import read_design
 from characterization.errors import ArtifactError, LibertyError
 from characterization.pdk import Pdk, read_pdk
@@ -158,7 +159,7 @@ def test_a_cell_that_one_corner_lacks_is_found_before_anything_is_simulated(tmp_
 
 @pytest.mark.tool
 def test_the_benches_check_rtl_and_netlist_against_one_reference(tmp_path: Path):
-    rtl, netlist = run_benches(PE, read_pdk("osu018"), 50, 3, tmp_path, Stages())
+    rtl, netlist = run_benches(PE, read_pdk("osu018"), ("rtl", "netlist"), None, BenchConfig(50, 3), tmp_path, Stages())
     assert (rtl.level, netlist.level) == ("rtl", "netlist")
     assert rtl.n_checked > 50
     assert "acc_out" in netlist.observed

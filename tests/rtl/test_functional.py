@@ -1,17 +1,22 @@
 import shutil
+import subprocess
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from characterization.annotation import annotate
-from characterization.benches.functional import run_functional
-from characterization.benches.protocol import load_pulses, plan_run
+from characterization.benches.core import latest_fs
+from characterization.benches.functional import BenchConfig, prepare_functional, run_functional
+from characterization.benches.protocol import all_operands, load_pulses, plan_run
 from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.errors import SimulationError
 from characterization.pdk import read_pdk
 from characterization.synthesis import synthesize
+from tests.characterization.made_cores import toy_core, toy_design
 
 RTL = Path(__file__).parents[2] / "rtl"
 DESIGNS = sorted(path.parent.name for path in RTL.glob("*/design.toml"))
@@ -24,7 +29,7 @@ needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icar
 @pytest.mark.parametrize("name", DESIGNS)
 def test_the_rtl_of_every_design_follows_its_reference(name, tmp_path):
     design = read_design(RTL / name)
-    result = run_functional(design, tmp_path, n_operations=150)
+    result = run_functional(design, tmp_path, config=BenchConfig(150))
     assert result.level == "rtl"
     assert result.n_operations == 150
     assert result.n_checked > 295
@@ -40,7 +45,7 @@ def test_the_mapped_netlist_of_every_design_with_its_delays_follows_its_referenc
     design, corner = read_design(RTL / name), read_pdk("osu018").corners[0]
     netlist = synthesize(design, corner.liberty, tmp_path)
     timed = annotate(netlist, read_corner(corner), corner, design.clock)
-    result = run_functional(design, tmp_path, timed, n_operations=40)
+    result = run_functional(design, tmp_path, timed, BenchConfig(40))
     assert result.level == "netlist"
     assert result.n_checked > 75
     assert design.roles["result"] in result.observed
@@ -54,7 +59,7 @@ def test_wrong_rtl_is_reported_with_clock_place_and_both_values(tmp_path):
     text = design.sources[0].read_text().replace("weight_q <= weight_out", "weight_q <= weight_out + 1")
     wrong.write_text(text)
     with pytest.raises(SimulationError, match=r"clock \d+: \w+ is [01]+, its reference says [01]+"):
-        run_functional(replace(design, sources=(wrong,)), tmp_path, n_operations=20)
+        run_functional(replace(design, sources=(wrong,)), tmp_path, config=BenchConfig(20))
 
 
 def test_the_weight_is_loaded_by_raising_shift_then_swap():
@@ -80,3 +85,58 @@ def test_a_latency_that_the_reference_does_not_show_is_refused():
     design = read_design(RTL / "systolic_pe")
     with pytest.raises(SimulationError, match=r"result\(\) gives .* but 2 clocks of next_state\(\) give"):
         plan_run(replace(design, latency=2), 20, 1)
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+@needs_icarus
+@pytest.mark.skipif(not OSU018.is_file(), reason="osu018 is not installed")
+def test_a_netlist_keeps_up_at_its_slowest_path_and_not_at_a_quarter_of_it(tmp_path):
+    design, corner = read_design(RTL / "systolic_pe_int4"), read_pdk("osu018").corners[0]
+    timed = annotate(synthesize(design, corner.liberty, tmp_path), read_corner(corner), corner, design.clock)
+    longest_ps = latest_fs(timed) / 1000
+    result = run_functional(design, tmp_path / "fits", timed, BenchConfig(60, period_ps=1.01 * longest_ps))
+    assert result.period_ps == pytest.approx(1.01 * longest_ps, abs=0.01)
+    with pytest.raises(SimulationError, match=r"clock \d+: \w+ is [01]+, its reference says [01]+"):
+        run_functional(design, tmp_path / "fails", timed, BenchConfig(60, period_ps=longest_ps / 4))
+
+
+@pytest.mark.tool
+@needs_icarus
+def test_a_run_leaves_waveforms_and_a_junit_report_and_counts_the_operands_it_saw(tmp_path):
+    design = read_design(RTL / "systolic_pe_int4")
+    result = run_functional(design, tmp_path, config=BenchConfig(32, wave=True))
+    assert (result.folder / "waves.fst").stat().st_size > 1000
+    assert "<testcase" in (result.folder / "results.xml").read_text()
+    assert 1 <= result.coverage.weights[0] <= 2 < result.coverage.weights[1] == 16
+    assert result.coverage.pairs[0] <= 32 < result.coverage.pairs[1] == 16 * 256
+
+
+@pytest.mark.parametrize("name", ["systolic_pe_int4", "tensor_core_dp4"])
+def test_all_operands_are_every_weight_at_every_activation_once_in_each_lane(name):
+    design = read_design(RTL / name)
+    seen = Counter()
+    loads = 0
+    for weights, activations, new in all_operands(design, np.random.default_rng(1)):
+        seen.update((lane, int(w), int(a)) for lane, (w, a) in enumerate(zip(weights, activations, strict=True)))
+        loads += new
+    assert loads == len(design.weights)
+    assert set(seen.values()) == {1}
+    assert len(seen) == len(design.lanes) * len(design.weights) * 256
+
+
+def test_a_period_too_short_to_be_one_is_refused(tmp_path):
+    timed = toy_core("stationary")
+    design = toy_design(tmp_path, "stationary")
+    with pytest.raises(SimulationError, match=r"toy: a period of 0 ps; it must be at least 0\.004 ps"):
+        prepare_functional(design, tmp_path, timed, BenchConfig(20, period_ps=0.0))
+
+
+@pytest.mark.tool
+@needs_icarus
+@pytest.mark.skipif(not (RTL.parent / ".venv").exists(), reason="the makefiles use .venv")
+def test_a_design_runs_under_cocotbs_own_makefiles():
+    done = subprocess.run(["make", "-C", str(RTL / "systolic_pe_int4"), "sim", "VECTORS=20"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS=1 FAIL=0" in done.stdout
