@@ -102,7 +102,7 @@ def simulate_weights(
         timed: the core, abutted to itself where the design pairs inputs with outputs.
         design: what its registers mean.
         config: transitions, seed and weights.
-        work: folder for finished weights; a killed run takes up what is there.
+        work: folder for finished weights until all are; a killed run takes up what is there.
         workers: threads; the result does not depend on it.
         progress: called with (weights done, weights).
 
@@ -113,7 +113,7 @@ def simulate_weights(
     registers, reference = Registers(timed, design), load_reference(design)
     trace = simulate(
         timed, stimulus, watched_sinks(timed, design), edge_costs(timed),
-        partial(check_reference, registers, reference), work, workers, progress,
+        partial(check_reference, registers, reference), work, workers, progress, keep=False,
     )
     register_energy_fj = trace.launch_cost / UNITS_PER_FJ + timed.clock_energy_fj
     return CoreActivity(

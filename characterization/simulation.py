@@ -7,6 +7,7 @@ stimulus run in threads (the engine holds no lock) and are saved when done: a ki
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class Engine:
 def simulate(
     timed: TimedNetlist, stimulus: Stimulus, watched: Sequence[int] | None = None, costs: EdgeCosts | None = None,
     check: SinkCheck | None = None, folder: Path | None = None, workers: int = 2, progress: Progress | None = None,
+    keep: bool = True,
 ) -> SettleTrace:
     """Return the trace of `stimulus` through a core; to the bit the same whatever `workers`.
 
@@ -83,6 +85,7 @@ def simulate(
         folder: where finished blocks are saved and looked for; None to save nothing.
         workers: threads.
         progress: called with (blocks done, blocks).
+        keep: whether saved blocks stay when all are done; they are for runs that are killed, and may be large.
 
     Raises:
         SimulationError: a gate lacks the arc that would bring it to its function, or whatever `check` raises.
@@ -96,6 +99,8 @@ def simulate(
     groups = [blocks[start : start + size] for start in range(0, len(blocks), size)]
     found = run_groups(engine, groups, workers, progress)
     settle_fs, cost, launch_cost, edges = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if home and not keep:
+        shutil.rmtree(home, ignore_errors=True)
     return SettleTrace(stimulus.weights, settle_fs / FS_PER_PS, cost, launch_cost, net_order(timed), edges)
 
 

@@ -47,6 +47,7 @@ def test_energies_are_what_the_counted_edges_and_the_clock_cost(mode, tmp_path):
     inside += [[g.energy_fj[0, 0], g.energy_fj[0, -1]] if g.truth == AND2 else [1.5, 2.5] for g in timed.gates]
     edges = (activity.edges * (net_energy_fj(timed) + inside)).sum(axis=(1, 2))
     np.testing.assert_allclose(activity.energy_fj.sum(axis=1), edges + 25 * timed.clock_energy_fj, rtol=1e-6)
+    assert not list(tmp_path.glob("simulation-*"))
     np.testing.assert_array_equal(activity.toggles, activity.edges.sum(axis=2))
     np.testing.assert_allclose(activity.mean_fj * 25, activity.energy_fj.sum(axis=1))
     np.testing.assert_allclose(activity.std_fj, activity.energy_fj.std(axis=1, ddof=1))
