@@ -11,6 +11,7 @@ from halo.errors import ConfigError, ModelError
 from halo.layers import dequantize
 from halo.methods import halo, rtn
 from halo.model import list_linears
+from halo.operating_point import PointConfig
 from halo.quantize import QuantizeConfig, forward_until_caught, quantize
 from halo.runtime import int8_parts, swapped
 from halo.tiles import TileConfig, uniform_map
@@ -102,7 +103,7 @@ def test_blocks_are_calibrated_on_the_inputs_that_quantized_blocks_make(cases, q
 
 
 def test_a_grid_for_all_tiles_needs_no_search(cases, tmp_path):
-    case, book = cases["opt"], grid_codebook("w4-shifted", synthetic_profile())
+    case, book = cases["opt"], grid_codebook("w4-shifted", synthetic_profile(), PointConfig())
     maps = {name: uniform_map(name, *linear.weight.shape, TILES)
             for name, linear in list_linears(case.loaded.model).linears.items()}
     model = quantize(case.loaded.model, case.tokens, (book,), maps, case.sensitivity, "rtn", rtn.Config(), CONFIG,

@@ -109,7 +109,9 @@ def test_folds_at_the_overlapped_period_equal_numpy(rows, cols, m, pe, tmp_path)
     assert [row for _, row in found] == [row for fold in folds for row in fold.product.tolist()]
 
 
-REDUNDANT = sorted(path.parent.name for path in RTL.glob("*/design.toml") if "result_carry" in path.read_text())
+# The dot product is no element of a systolic array, though its sums are carry-save too.
+REDUNDANT = sorted(path.parent.name for path in RTL.glob("systolic_pe*/design.toml")
+                   if "result_carry" in path.read_text())
 
 
 @pytest.mark.parametrize("pe", REDUNDANT)
