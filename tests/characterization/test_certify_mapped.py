@@ -41,7 +41,8 @@ def mapped(text, folder, bits, accumulator, neighbours):
     widths |= {"acc": accumulator} if neighbours else {}
     design = MacDesign(
         name="made", top="made", folder=folder, sources=(folder / "made.v",), parameters={}, weight_mode="stationary",
-        latency=2, clock="clk", reset="", roles={"weight": "weight"}, hold={}, lanes=(Lane("weight_q", "act_q"),), reference=folder,
+        latency=2, clock="clk", reset="", roles={"weight": "weight"}, hold={},
+        lanes=(Lane("weight_q", "act_q"),), reference=folder,
         neighbours=neighbours, weight_bits=bits, activation_bits=bits, accumulator_bits=accumulator, widths=widths,
     )
     pdk = read_pdk("osu018")
