@@ -87,7 +87,7 @@ def test_a_report_is_json(library):
 @pytest.mark.skipif(not OSU.is_file(), reason="qflow-tech-osu018 is not installed")
 def test_the_command_prints_paths_and_writes_sdf(tmp_path, monkeypatch, capsys):
     work = tmp_path / "work"
-    asked = ("timing", PE, "--weight", 64, "--work", work)
+    asked = ("timing", PE, "--pdk", "osu018", "--weight", 64, "--work", work)
     code, out, _ = invoke(monkeypatch, capsys, *asked, "--period", 3000, "--sdf", tmp_path / "pe.sdf")
     assert code == 0
     assert "weight 64, compute mode" in out
