@@ -13,7 +13,7 @@ from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
 from characterization.nldm import Curve
 from characterization.pdk import Corner
-from characterization.timed import Gate, Sink, Source, TimedNetlist
+from characterization.timed import SHORTEST_PS, Gate, Sink, Source, TimedNetlist
 from characterization.timing_arrays import spread
 from characterization.timing_graph import TimingGraph, build_graph
 
@@ -109,7 +109,7 @@ def gates_of(
         slews = np.array([energies.slew_ps.get(net, UNREACHED) for net in gate.nets]).reshape(-1, 2)
         energy, hidden = energies.gate_energy_fj(gate, slews)
         gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth,
-                          np.where(greatest > 0, greatest * late, greatest), energy, late,
+                          np.maximum(greatest * late, SHORTEST_PS), energy, late,
                           np.where(least > 0, least * early, least), hidden))
     return tuple(gates), outside
 

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from characterization.certify import certify_set
 from characterization.liberty import CellLibrary
 from characterization.netlist import Cell
-from characterization.timing import annotate, sta_endpoints_ps, sta_ps, sta_sweep_ps, topological_ps, weight_sinks
+from characterization.timed import SHORTEST_PS
+from characterization.timing import (
+    annotate,
+    free_ps,
+    sta_endpoints_ps,
+    sta_ps,
+    sta_sweep_ps,
+    topological_ps,
+    weight_sinks,
+)
 from tests.characterization.made_cores import AND2, INV, core, gate, sink, source, uniform, waveforms
 from tests.characterization.small_library import CELLS, cell, library_text, output, pin, table, timing
 from tests.characterization.test_timing import CORNER, GATED, design, random_pe, read
@@ -72,6 +82,20 @@ def test_a_delay_that_falls_with_slew_counts_at_the_steepest_slew(bent):
     rising = [90 + 2 * 3 - 0.9 * slew for slew in (flat, steep)]
     assert inverter.early_ps[0, 0, 1] == pytest.approx(min(rising))
     assert inverter.delay_ps[0, 0, 1] == pytest.approx(max(rising))
+
+
+def test_a_delay_below_nothing_is_taken_as_a_femtosecond_by_bound_and_proof_alike(tmp_path):
+    """A steep gate behind a flat slew; a bound that counts it negative would lie below what is proved."""
+    quick = table("cell_rise", -80, 1, 0) + table("cell_fall", -80, 1, 0) + table("rise_transition", 30, 1, 0.1) + \
+        table("fall_transition", 30, 1, 0.1)
+    inverter = cell("INV", pin("A"), output("Y", "!A", 'timing () { related_pin : "A"; timing_sense : negative_unate;\n'
+                                            + quick + "}\n"))
+    timed = annotate(GATED, read(tmp_path, library_text(inverter, *CELLS[1:])), CORNER, "clk")
+    assert timed.gate_of["n2"].delay_ps[0, 0, 1] == timed.gate_of["n2"].delay_ps[0, 1, 0] == SHORTEST_PS
+    assert timed.gate_of["n2"].early_ps[0, 0, 1] < 0
+    spec = design("w", bits=1)
+    proved, bound = certify_set(timed, spec, None), free_ps(timed, spec)
+    assert proved.upper_ps <= proved.topological_ps == pytest.approx(bound, abs=1e-3)
 
 
 @pytest.mark.parametrize("scope", ["weight", "all"])
