@@ -70,7 +70,7 @@ def made_design(bits: int, accumulator_bits: int) -> MacDesign:
     return MacDesign(
         name=folder.name, top="made", folder=folder, sources=(folder / "made.v",),
         parameters={"N": bits, "ACC": accumulator_bits}, weight_mode="stationary", latency=2, clock="clk", reset="",
-        roles={}, hold={}, lanes=(Lane(f"weight_q[{weight_bits - 1}:0]", "act_q"),), neighbours={},
+        roles={"weight": "weight"}, hold={}, lanes=(Lane(f"weight_q[{weight_bits - 1}:0]", "act_q"),), neighbours={},
         reference=folder / "design.toml", weight_bits=weight_bits, activation_bits=bits, accumulator_bits=result,
         widths=widths,
     )

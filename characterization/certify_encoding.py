@@ -8,6 +8,7 @@ help: chi => the net has the value, and chi(t1) => chi(t2) for t1 < t2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 # Compiled functions call none of another file: numba keeps what it compiled until the file itself changes.
 from characterization.floating_case import UNKNOWN, FloatingCase, State
-from characterization.floating_mode import EVER, N_CONSTANTS, Gates, compiled
+from characterization.floating_mode import EVER, N_CONSTANTS, Gates, borrowing, inlined
 
 # Room for all clauses of one chi or one net; a buffer with less left is too small.
 RESERVE = 1 << 12
@@ -30,13 +31,13 @@ class Question:
     """Clauses that some vector satisfies exactly if it makes a sink late.
 
     Attributes:
-        clauses: literals, `+variable` or `-variable`, each.
+        clauses: literals, `+variable` or `-variable`, each; to be gone through once.
         n_variables: variables are 1..n_variables.
         variable: of each net's final value, negative for the complement of one, 0 where it does not matter `[net]`.
         n_chi: variables that stand for a time.
     """
 
-    clauses: list[list[int]]
+    clauses: Iterator[list[int]]
     n_variables: int
     variable: np.ndarray
     n_chi: int
@@ -63,6 +64,7 @@ class Page(NamedTuple):
         chi_time, chi_of, chi_variable: time, `2 * net + value`, and variable.
         table: hash table of rows by (net, value, time), -1 where free.
         choices: variables of sinks that may be late.
+        rows: the chis of one gate's value, while they are written.
     """
 
     literals: np.ndarray
@@ -76,6 +78,7 @@ class Page(NamedTuple):
     chi_variable: np.ndarray
     table: np.ndarray
     choices: np.ndarray
+    rows: np.ndarray
 
 
 def encode(case: FloatingCase, required_as: int, asked: np.ndarray) -> Question:
@@ -94,7 +97,8 @@ def encode(case: FloatingCase, required_as: int, asked: np.ndarray) -> Question:
         page = empty_page(len(core.names), core.sink_net.size, size)
     flat = page.literals[: page.counts[LITERALS]].tolist()
     ends = page.ends[: page.counts[CLAUSES]].tolist()
-    clauses = [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    # One list at a time: many that live together would keep Python's garbage collector busy.
+    clauses = (flat[start:end] for start, end in zip([0, *ends], ends, strict=False))
     return Question(clauses, int(page.counts[VARIABLES]), page.variable, int(page.counts[CHIS]))
 
 
@@ -108,11 +112,11 @@ def empty_page(n_nets: int, n_sinks: int, size: int) -> Page:
         variable=np.zeros(n_nets, dtype=np.int64),
         counts=np.zeros(5, dtype=np.int64), head=np.full(2 * n_nets, -1, dtype=np.int64), chi_next=room(size),
         chi_time=room(size), chi_of=room(size), chi_variable=room(size),
-        table=np.full(2 * size, -1, dtype=np.int64), choices=room(2 * n_sinks),
+        table=np.full(2 * size, -1, dtype=np.int64), choices=room(2 * n_sinks), rows=room(size),
     )
 
 
-@compiled
+@borrowing
 def write(logic: Logic, page: Page, required_as: int, asked: np.ndarray) -> bool:
     """Write all clauses; return whether the page had room for them."""
     for net in asked:
@@ -139,28 +143,28 @@ def write(logic: Logic, page: Page, required_as: int, asked: np.ndarray) -> bool
     return True
 
 
-@compiled
+@inlined
 def full(page: Page) -> bool:
     """Return whether a page may lack room for one more chi or net."""
     return bool(page.counts[LITERALS] + RESERVE > page.literals.size or page.counts[CLAUSES] + RESERVE > page.ends.size
                 or page.counts[CHIS] + RESERVE > page.chi_time.size)
 
 
-@compiled
+@inlined
 def put(page: Page, literal: int) -> None:
     """Add a literal to the clause being written."""
     page.literals[page.counts[LITERALS]] = literal
     page.counts[LITERALS] += 1
 
 
-@compiled
+@inlined
 def end_clause(page: Page) -> None:
     """End the clause being written."""
     page.ends[page.counts[CLAUSES]] = page.counts[LITERALS]
     page.counts[CLAUSES] += 1
 
 
-@compiled
+@inlined
 def implies(page: Page, one: int, other: int) -> None:
     """Write one => other."""
     put(page, -one)
@@ -168,16 +172,18 @@ def implies(page: Page, one: int, other: int) -> None:
     end_clause(page)
 
 
-@compiled
+@inlined
 def new_variable(page: Page) -> int:
     """Return a new variable."""
     page.counts[VARIABLES] += 1
     return int(page.counts[VARIABLES])
 
 
-@compiled
+@inlined
 def value_literal(logic: Logic, page: Page, net: int, out: int) -> int:
-    """Return the literal "net has value out"; a complement shares the variable of its twin."""
+    """Return the literal "net has value out"; a net shares the variable of what it follows, or of its twin."""
+    root = logic.state.root[2 * net + out]
+    net, out = root >> 1, root & 1
     if page.variable[net] == 0:
         source = net - N_CONSTANTS
         twin = logic.twin[source] if 0 <= source < logic.twin.size else -1
@@ -190,9 +196,25 @@ def value_literal(logic: Logic, page: Page, net: int, out: int) -> int:
     return int(page.variable[net] if out else -page.variable[net])
 
 
-@compiled
-def chi_literal(page: Page, literal: int, time: int) -> int:
-    """Return the variable of chi(literal, time); it is listed for its gate if it was not asked for before."""
+@inlined
+def last_moment(state: State, literal: int, time: int) -> int:
+    """Return the earliest time that is as good as `time` to ask whether a net is stable at a value."""
+    count = state.n_moments[literal]
+    if count <= 0:
+        return time
+    place = np.searchsorted(state.moments_as[literal, :count], time, side="right")
+    return int(state.moments_as[literal, place - 1] if place else state.moments_as[literal, 0] - 1)
+
+
+@inlined
+def chi_literal(logic: Logic, page: Page, literal: int, time: int) -> int:
+    """Return the variable of chi(literal, time); it is listed for its gate if it was not asked for before.
+
+    What a net follows is asked in its place, at the last time that something can change.
+    """
+    root = logic.state.root[literal]
+    time = last_moment(logic.state, root, time - logic.state.since_as[literal])
+    literal = root
     key = (literal << TIME_BITS) + time
     last = page.table.size - 1
     slot = (key * MIXER ^ key >> 21) & last
@@ -209,13 +231,13 @@ def chi_literal(page: Page, literal: int, time: int) -> int:
     return int(page.chi_variable[row])
 
 
-@compiled
+@inlined
 def output_net(logic: Logic, gate: int) -> int:
     """Return the number of the net that a gate drives."""
     return int(logic.state.value.size - logic.gates.function.size + gate)
 
 
-@compiled
+@borrowing
 def write_sink(logic: Logic, page: Page, sink: int, out: int, required_as: int) -> None:
     """Write what it takes that a sink is late at one value."""
     net, setup = logic.sink_net[sink], logic.setup_as[sink, out]
@@ -229,20 +251,19 @@ def write_sink(logic: Logic, page: Page, sink: int, out: int, required_as: int) 
     if logic.state.value[net] == UNKNOWN:
         implies(page, choice, value_literal(logic, page, net, out))
     if time >= logic.state.early_as[literal]:
-        implies(page, choice, -chi_literal(page, literal, last_moment(logic.state, literal, time)))
+        implies(page, choice, -chi_literal(logic, page, literal, time))
 
 
-@compiled
+@borrowing
 def write_chis(logic: Logic, page: Page, gate: int, out: int) -> None:
     """Write every chi that was asked of one value of a gate's output."""
     net = output_net(logic, gate)
-    rows = rows_of(page, 2 * net + out)
-    for place in range(rows.size):
+    for place in range(list_rows(page, 2 * net + out)):
         if full(page):
             return
-        stable, time = page.chi_variable[rows[place]], page.chi_time[rows[place]]
+        stable, time = page.chi_variable[page.rows[place]], page.chi_time[page.rows[place]]
         if place > 0:
-            implies(page, page.chi_variable[rows[place - 1]], stable)
+            implies(page, page.chi_variable[page.rows[place - 1]], stable)
         if logic.state.value[net] == UNKNOWN:
             implies(page, stable, value_literal(logic, page, net, out))
         for cube in range(logic.state.cube_start[2 * gate + out], logic.state.cube_start[2 * gate + out + 1]):
@@ -252,36 +273,26 @@ def write_chis(logic: Logic, page: Page, gate: int, out: int) -> None:
                 end_clause(page)
 
 
-@compiled
-def rows_of(page: Page, literal: int) -> np.ndarray:
-    """Return the rows of the chis of one (net, value), by time."""
+@borrowing
+def list_rows(page: Page, literal: int) -> int:
+    """Put the rows of the chis of one (net, value) into `page.rows`, by time; return how many (Shell's sort)."""
     count, row = 0, page.head[literal]
     while row >= 0:
+        page.rows[count] = row
         count, row = count + 1, page.chi_next[row]
-    rows = np.empty(count, dtype=np.int64)
-    row = page.head[literal]
-    for place in range(count):
-        rows[place] = row
-        row = page.chi_next[row]
-    sort_rows(page, rows)
-    return rows
-
-
-@compiled
-def sort_rows(page: Page, rows: np.ndarray) -> None:
-    """Sort rows of chis by time, in place (Shell's sort: numpy's takes seconds to compile)."""
-    gap = rows.size // 2
+    gap = count // 2
     while gap > 0:
-        for end in range(gap, rows.size):
-            row, place = rows[end], end
-            while place >= gap and page.chi_time[rows[place - gap]] > page.chi_time[row]:
-                rows[place] = rows[place - gap]
+        for end in range(gap, count):
+            row, place = page.rows[end], end
+            while place >= gap and page.chi_time[page.rows[place - gap]] > page.chi_time[row]:
+                page.rows[place] = page.rows[place - gap]
                 place -= gap
-            rows[place] = row
+            page.rows[place] = row
         gap //= 2
+    return count
 
 
-@compiled
+@inlined
 def alive(logic: Logic, gate: int, out: int, cube: int, time: int) -> bool:
     """Return whether every literal of a cube can be stable in time."""
     begin = logic.gates.pin_start[gate]
@@ -293,7 +304,7 @@ def alive(logic: Logic, gate: int, out: int, cube: int, time: int) -> bool:
     return True
 
 
-@compiled
+@inlined
 def write_cube(logic: Logic, page: Page, gate: int, out: int, cube: int, time: int) -> None:
     """Add "not all literals of the cube are stable in time" to the clause being written."""
     begin = logic.gates.pin_start[gate]
@@ -302,22 +313,12 @@ def write_cube(logic: Logic, page: Page, gate: int, out: int, cube: int, time: i
             bit, net = logic.state.cube_value[cube] >> pin & 1, logic.gates.pin_net[begin + pin]
             before = time - logic.gates.delay_as[begin + pin, bit, out]
             if before < logic.state.late_as[2 * net + bit]:
-                put(page, -chi_literal(page, 2 * net + bit, last_moment(logic.state, 2 * net + bit, before)))
+                put(page, -chi_literal(logic, page, 2 * net + bit, before))
             elif logic.state.value[net] == UNKNOWN:
                 put(page, -value_literal(logic, page, net, bit))
 
 
-@compiled
-def last_moment(state: State, literal: int, time: int) -> int:
-    """Return the earliest time that is as good as `time` to ask whether a net is stable at a value."""
-    count = state.n_moments[literal]
-    if count <= 0:
-        return time
-    place = np.searchsorted(state.moments_as[literal, :count], time, side="right")
-    return int(state.moments_as[literal, place - 1] if place else state.moments_as[literal, 0] - 1)
-
-
-@compiled
+@borrowing
 def write_value(logic: Logic, page: Page, gate: int) -> None:
     """Write how a net's value follows from the gate's inputs, if the net has a variable."""
     begin = logic.gates.pin_start[gate]

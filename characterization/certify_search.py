@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -17,24 +18,31 @@ from pysat.solvers import Solver
 from characterization.certify_encoding import Question, encode
 from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, FloatingCase
-from characterization.floating_mode import N_CONSTANTS, FloatingCore, settle_as
+from characterization.floating_mode import N_CONSTANTS, FloatingCore, settle_as, settle_flips_as
 
-SolverName = Literal["minisat22", "glucose4", "cadical153"]
+SolverName = Literal["glucose4", "minisat22"]
 # The first step below the longest path, as a share of it, and how the step grows with each bound proved.
 FIRST_STEP, GROWTH = 0.004, 1.7
 # After so many bounds without a vector the questions grow: a better vector is sought, from so many other starts.
-DEEP, STARTS = 3, 8
+DEEP, STARTS = 3, 3
 # Once so many vectors in a row were beaten by another, the next time asked lies in the middle of what is left.
 PATIENCE = 4
 # The clock is looked at after so many conflicts.
-CONFLICTS = 2000
+CONFLICTS, PATIENT = 2000, 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class CertifyConfig:
-    """How to search: the solver, and seconds after which one certificate stays a bracket (None for no limit)."""
+    """How to search.
 
-    solver: SolverName = "minisat22"
+    Attributes:
+        solvers: of python-sat. Each gets PATIENT conflicts, then the next one is asked, the last until it answers:
+            minisat22 is fastest on most questions, but lost for minutes on some that glucose4 answers in seconds.
+        time_limit_s: processor seconds after which one certificate stays a bracket; None for no limit.
+    """
+
+
+    solvers: tuple[SolverName, ...] = ("minisat22", "glucose4")
     time_limit_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -84,7 +92,7 @@ class Found:
 
 def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -> Found:
     """Return the latest requirement over all vectors that the case and `members` allow."""
-    deadline = time.monotonic() + config.time_limit_s if config.time_limit_s else None
+    deadline = time.process_time() + config.time_limit_s if config.time_limit_s else None
     still = (case.fixed != UNKNOWN) | ~matters(case.core)
     for lane in members.lanes if members else ():
         still[[source for source, _ in lane]] = True
@@ -139,12 +147,12 @@ def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[in
     flips = np.flatnonzero(~still)
     best = int(settle_as(case.core, vector[None], case.launch_as)[0])
     while flips.size:
-        tried = np.repeat(vector[None], flips.size, axis=0)
-        tried[np.arange(flips.size), flips] ^= 1
-        found = settle_as(case.core, with_twins(case, tried), case.launch_as)
+        found = settle_flips_as(case.core, vector, flips, case.launch_as)
         if found.max() <= best:
             break
-        best, vector = int(found.max()), tried[int(found.argmax())]
+        best, vector = int(found.max()), vector.copy()
+        vector[flips[found.argmax()]] ^= 1
+        vector = with_twins(case, vector)
     return best, vector
 
 
@@ -167,24 +175,27 @@ def late_vector(
     """Return a vector that is later than `required_as`, an empty one if none is, None if time ran out."""
     lanes = members.lanes if members else ()
     asked = np.array([N_CONSTANTS + source for lane in lanes for source, _ in lane], dtype=np.int32)
-    question = encode(case, required_as, asked)
-    clauses = question.clauses + membership(question, members) if members else question.clauses
-    with Solver(config.solver, bootstrap_with=clauses) as solver:
-        answer = solve(solver, deadline)
-        if answer is None:
-            return None
-        return vector_of(case, question, solver.get_model()) if answer else np.zeros(0, dtype=np.uint8)
+    for name in config.solvers:
+        question = encode(case, required_as, asked)
+        clauses = chain(question.clauses, membership(question, members) if members else ())
+        with Solver(name, bootstrap_with=clauses) as solver:
+            answer = solve(solver, deadline, None if name == config.solvers[-1] else PATIENT)
+            if answer is not None:
+                return vector_of(case, question, solver.get_model()) if answer else np.zeros(0, dtype=np.uint8)
+    return None
 
 
-def solve(solver: Solver, deadline: float | None) -> bool | None:
-    """Return the solver's answer, None if the deadline passed first."""
-    if deadline is None:
+def solve(solver: Solver, deadline: float | None, conflicts: int | None) -> bool | None:
+    """Return the solver's answer, None if the deadline passed first or it met so many conflicts."""
+    if deadline is None and conflicts is None:
         return bool(solver.solve())
-    while time.monotonic() < deadline:
+    met = 0
+    while (deadline is None or time.process_time() < deadline) and (conflicts is None or met < conflicts):
         solver.conf_budget(CONFLICTS)
         answer = solver.solve_limited()
         if answer is not None:
             return bool(answer)
+        met += CONFLICTS
     return None
 
 

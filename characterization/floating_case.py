@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from characterization.floating_mode import EVER, N_CONSTANTS, NO_ARC, FloatingCore, Gates, compiled
+from characterization.floating_mode import EVER, N_CONSTANTS, NO_ARC, FloatingCore, Gates, borrowing, compiled
 
 UNKNOWN = 2
 # Times at which a net may become stable are listed up to so many; there may be millions.
@@ -26,6 +26,8 @@ class State(NamedTuple):
         cube_mask, cube_value: pins a cube names, and their bits.
         moments_as: every time at which a net may become stable at a value, in order `[2 * net + value, moment]`.
         n_moments: how many there are, MANY if there are more than the row holds `[2 * net + value]`.
+        root, since_as: a net that only follows one other, as behind an inverter, has a value exactly when that has some
+            value, and is stable so much later `[2 * net + value]`; others are their own root.
     """
 
     value: np.ndarray
@@ -36,6 +38,8 @@ class State(NamedTuple):
     cube_value: np.ndarray
     moments_as: np.ndarray
     n_moments: np.ndarray
+    root: np.ndarray
+    since_as: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ def floating_case(core: FloatingCore, fixed: np.ndarray, still: np.ndarray) -> F
         np.full(n_nets, UNKNOWN, dtype=np.int8), np.full(2 * n_nets, EVER), np.full(2 * n_nets, EVER),
         np.zeros(2 * n_gates + 1, dtype=np.int64), np.empty(rows.sum(), dtype=np.int64),
         np.empty(rows.sum(), dtype=np.int64), np.empty((2 * n_nets, LISTED), dtype=np.int64),
-        np.zeros(2 * n_nets, dtype=np.int64),
+        np.zeros(2 * n_nets, dtype=np.int64), np.arange(2 * n_nets), np.zeros(2 * n_nets, dtype=np.int64),
     )
     sources = slice(N_CONSTANTS, N_CONSTANTS + core.n_sources)
     state.value[: N_CONSTANTS] = 0, 1
@@ -112,9 +116,10 @@ def propagate(gates: Gates, state: State) -> None:
             remaining_cubes(gates, state, gate, out, known, bits, quiet)
             settle_window(gates, state, gate, net, out, known)
             list_moments(gates, state, gate, net, out)
+            find_root(gates, state, gate, net, out)
 
 
-@compiled
+@borrowing
 def remaining_cubes(
     gates: Gates, state: State, gate: int, out: int, known: int, bits: int, quiet: int
 ) -> None:
@@ -131,7 +136,7 @@ def remaining_cubes(
     state.cube_start[2 * gate + out + 1] = count
 
 
-@compiled
+@borrowing
 def settle_window(gates: Gates, state: State, gate: int, net: int, out: int, known: int) -> None:
     """Note when a gate's output settles to one value at the earliest and at the latest, and whether it must.
 
@@ -156,6 +161,22 @@ def settle_window(gates: Gates, state: State, gate: int, net: int, out: int, kno
     state.early_as[2 * net + out], state.late_as[2 * net + out] = soonest, min(latest, certain)
 
 
+@borrowing
+def find_root(gates: Gates, state: State, gate: int, net: int, out: int) -> None:
+    """Note what a gate's output follows, if one literal alone decides its value and there is no other way to it."""
+    cube = state.cube_start[2 * gate + out]
+    mask = state.cube_mask[cube] if state.cube_start[2 * gate + out + 1] == cube + 1 else 0
+    if mask == 0 or mask & mask - 1 or state.value[net] != UNKNOWN:
+        return
+    pin = 0
+    while mask >> pin != 1:
+        pin += 1
+    bit, place = state.cube_value[cube] >> pin, gates.pin_start[gate] + pin
+    before = 2 * gates.pin_net[place] + bit
+    state.root[2 * net + out] = state.root[before]
+    state.since_as[2 * net + out] = state.since_as[before] + gates.delay_as[place, bit, out]
+
+
 @compiled
 def list_moments(gates: Gates, state: State, gate: int, net: int, out: int) -> None:
     """List the times at which a gate's output may become stable at a value: those of its inputs, a delay later."""
@@ -178,7 +199,7 @@ def list_moments(gates: Gates, state: State, gate: int, net: int, out: int) -> N
         state.moments_as[literal, place] = found[place]
 
 
-@compiled
+@borrowing
 def merge(
     state: State, more: int, delay: int, window: tuple[int, int], one: np.ndarray, n_one: int, into: np.ndarray
 ) -> int:
@@ -202,7 +223,7 @@ def merge(
     return count
 
 
-@compiled
+@borrowing
 def named(state: State, gate: int, out: int, pin: int, bit: int) -> bool:
     """Return whether a cube of a gate's value names a pin at a bit."""
     for cube in range(state.cube_start[2 * gate + out], state.cube_start[2 * gate + out + 1]):
@@ -211,7 +232,7 @@ def named(state: State, gate: int, out: int, pin: int, bit: int) -> bool:
     return False
 
 
-@compiled
+@borrowing
 def drop_contained(masks: np.ndarray, values: np.ndarray, first: int, end: int) -> int:
     """Remove cubes that another one between `first` and `end` contains; return the new end."""
     kept = first

@@ -28,6 +28,10 @@ N_CONSTANTS = 2
 # Extrapolated tables have delays of zero and less; simulation takes a femtosecond then.
 SHORTEST_AS = 1000
 compiled: Callable[..., Any] = numba.njit(cache=True)
+# Functions that allocate nothing: without counting references to the arrays of a tuple, which takes most of the time.
+borrowing: Callable[..., Any] = numba.njit(cache=True, _nrt=False)
+# And small ones: a call passes a tuple of arrays word by word.
+inlined: Callable[..., Any] = numba.njit(cache=True, _nrt=False, forceinline=True)
 
 
 class Gates(NamedTuple):
@@ -195,35 +199,97 @@ def settle_as(core: FloatingCore, vectors: np.ndarray, launch_as: np.ndarray | N
         launch_as: when sources settle `[source, value]`, EVER for one that never moves; the core's own if not given.
     """
     launch_as = core.launch_as if launch_as is None else launch_as
-    found: np.ndarray = settle(core.gates, core.sink_net, core.setup_as, launch_as, np.ascontiguousarray(vectors))
-    return found
-
-
-@compiled
-def settle(
-    gates: Gates, sink_net: np.ndarray, setup_as: np.ndarray, launch_as: np.ndarray, vectors: np.ndarray
-) -> np.ndarray:
-    """Return the latest requirement of each vector; see `settle_as`."""
-    first_gate = N_CONSTANTS + launch_as.shape[0]
-    value = np.zeros(first_gate + gates.function.size, dtype=np.uint8)
-    time = np.full(value.size, EVER, dtype=np.int64)
-    value[1] = 1
-    required = np.zeros(vectors.shape[0], dtype=np.int64)
-    for row in range(vectors.shape[0]):
-        for source in range(launch_as.shape[0]):
-            value[N_CONSTANTS + source] = vectors[row, source]
-            time[N_CONSTANTS + source] = launch_as[source, vectors[row, source]]
-        for gate in range(gates.function.size):
-            settle_gate(gates, gate, first_gate + gate, value, time)
-        for sink in range(sink_net.size):
-            net = sink_net[sink]
-            setup = setup_as[sink, value[net]]
-            if time[net] != EVER and setup != EVER:
-                required[row] = max(required[row], time[net] + setup)
+    value, time = np.zeros(len(core.names), dtype=np.uint8), np.full(len(core.names), EVER)
+    required = np.zeros(len(vectors), dtype=np.int64)
+    settle(core.gates, core.sink_net, core.setup_as, launch_as, np.ascontiguousarray(vectors), value, time, required)
     return required
 
 
-@compiled
+def settle_flips_as(core: FloatingCore, vector: np.ndarray, flips: np.ndarray, launch_as: np.ndarray) -> np.ndarray:
+    """Return when the last sink is required for a vector with one source flipped, int64 `[flip]`.
+
+    Args:
+        core: the core.
+        vector: final values of the sources, uint8 `[source]`.
+        flips: the sources to flip, each by itself; a complement follows its twin.
+        launch_as: when sources settle `[source, value]`.
+    """
+    value, time = np.zeros(len(core.names), dtype=np.uint8), np.full(len(core.names), EVER)
+    required = np.zeros(max(1, flips.size), dtype=np.int64)
+    settle(core.gates, core.sink_net, core.setup_as, launch_as, vector[None], value, time, required)
+    settle_flips(core.gates, core.twin, core.sink_net, core.setup_as, launch_as, flips, value, time,
+                 np.empty_like(value), np.empty_like(time), np.empty(value.size, dtype=np.bool_), required)
+    return required[: flips.size]
+
+
+@borrowing
+def settle(
+    gates: Gates, sink_net: np.ndarray, setup_as: np.ndarray, launch_as: np.ndarray, vectors: np.ndarray,
+    value: np.ndarray, time: np.ndarray, required: np.ndarray,
+) -> None:
+    """Write the latest requirement of each vector; see `settle_as`. `value` and `time` end as of the last one."""
+    first_gate = value.size - gates.function.size
+    value[1] = 1
+    for row in range(vectors.shape[0]):
+        for source in range(launch_as.shape[0]):
+            launch(launch_as, source, vectors[row, source], value, time)
+        for gate in range(gates.function.size):
+            settle_gate(gates, gate, first_gate + gate, value, time)
+        required[row] = latest(sink_net, setup_as, value, time)
+
+
+@borrowing
+def settle_flips(
+    gates: Gates, twin: np.ndarray, sink_net: np.ndarray, setup_as: np.ndarray, launch_as: np.ndarray,
+    flips: np.ndarray, value: np.ndarray, time: np.ndarray, new_value: np.ndarray, new_time: np.ndarray,
+    changed: np.ndarray, required: np.ndarray,
+) -> None:
+    """Write the latest requirement after each flip; only what a flip changes is settled anew."""
+    first_gate = value.size - gates.function.size
+    for row in range(flips.size):
+        for net in range(value.size):
+            new_value[net], new_time[net], changed[net] = value[net], time[net], False
+        for source in range(launch_as.shape[0]):
+            if source == flips[row] or twin[source] == flips[row]:
+                launch(launch_as, source, 1 - value[N_CONSTANTS + source], new_value, new_time)
+                changed[N_CONSTANTS + source] = True
+        for gate in range(gates.function.size):
+            if touched(gates, gate, changed):
+                net = first_gate + gate
+                settle_gate(gates, gate, net, new_value, new_time)
+                changed[net] = new_value[net] != value[net] or new_time[net] != time[net]
+        required[row] = latest(sink_net, setup_as, new_value, new_time)
+
+
+@inlined
+def touched(gates: Gates, gate: int, changed: np.ndarray) -> bool:
+    """Return whether an input of a gate has changed."""
+    found = False
+    for place in range(gates.pin_start[gate], gates.pin_start[gate + 1]):
+        found |= changed[gates.pin_net[place]]
+    return found
+
+
+@inlined
+def launch(launch_as: np.ndarray, source: int, bit: int, value: np.ndarray, time: np.ndarray) -> None:
+    """Note value and stable time of a source."""
+    value[N_CONSTANTS + source] = bit
+    time[N_CONSTANTS + source] = launch_as[source, bit]
+
+
+@inlined
+def latest(sink_net: np.ndarray, setup_as: np.ndarray, value: np.ndarray, time: np.ndarray) -> int:
+    """Return the latest requirement of any sink; 0 where nothing moves."""
+    required = 0
+    for sink in range(sink_net.size):
+        net = sink_net[sink]
+        setup = setup_as[sink, value[net]]
+        if time[net] != EVER and setup != EVER:
+            required = max(required, time[net] + setup)
+    return required
+
+
+@borrowing
 def settle_gate(gates: Gates, gate: int, net: int, value: np.ndarray, time: np.ndarray) -> None:
     """Note value and stable time of a gate's output: that of the first prime to be stable among those that hold."""
     begin, row = gates.pin_start[gate], 2 * gates.function[gate]

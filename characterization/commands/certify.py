@@ -41,7 +41,7 @@ def certify(
         str, typer.Option(help="corners, separated by commas; default: all of a profile, the slowest of a design")
     ] = "",
     time_limit: Annotated[
-        float | None, typer.Option(help="seconds for one certificate; what is unfinished then stays a bracket")
+        float | None, typer.Option(help="processor seconds for one certificate; unfinished, it stays a bracket")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="all certificates and witnesses as JSON")] = False,

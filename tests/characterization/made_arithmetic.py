@@ -14,15 +14,13 @@ XOR3, MAJORITY, MUX = 0b10010110, 0b11101000, 0b11001010  # the multiplexer's se
 
 
 class Wiring:
-    """Gates as they are added, each with random arc delays of 20 to 90 ps in whole steps."""
+    """Gates as they are added, each with random arc delays of 20 to 90 ps in whole femtoseconds."""
 
-    def __init__(self, seed: int, step_fs: int = 1):
-        self.rng, self.gates, self.step_fs = np.random.default_rng(seed), [], step_fs
+    def __init__(self, seed: int):
+        self.rng, self.gates = np.random.default_rng(seed), []
 
     def add(self, truth, nets, name=None):
-        shortest, longest = 20_000 // self.step_fs, 90_000 // self.step_fs
-        arcs = {place: int(self.rng.integers(shortest, longest)) * self.step_fs / 1000
-                for place in sensitized(truth, len(nets))}
+        arcs = {place: int(self.rng.integers(20_000, 90_000)) / 1000 for place in sensitized(truth, len(nets))}
         self.gates.append(gate(name or f"n{len(self.gates)}", truth, nets, arcs))
         return self.gates[-1].net
 
@@ -46,9 +44,9 @@ class Wiring:
         return sums
 
 
-def multiply_add(seed: int, bits: int, accumulator_bits: int = 0, step_fs: int = 1) -> TimedNetlist:
+def multiply_add(seed: int, bits: int, accumulator_bits: int = 0) -> TimedNetlist:
     """Return weight_q * act_q (two's complement, Baugh-Wooley) + acc_q; no accumulator with 0 bits."""
-    wiring, width = Wiring(seed, step_fs), accumulator_bits or 2 * bits
+    wiring, width = Wiring(seed), accumulator_bits or 2 * bits
     columns = [[f"acc_q[{k}]"] if k < accumulator_bits else [] for k in range(width)]
     for i in range(bits):
         for j in range(bits):

@@ -51,16 +51,6 @@ def test_a_mac_has_the_delay_that_trying_every_input_finds(bits, accumulator, mo
     assert (found.upper_ps <= found.topological_ps).all()
 
 
-@pytest.mark.slow
-def test_a_multiplier_of_8_bits_has_the_delay_of_all_its_pairs():
-    # Steps of a picosecond: path sums that differ in every femtosecond make this wiring far worse than a real one.
-    timed, design, weights = multiply_add(8, 8, step_fs=1000), made_design(8), range(-128, 128)
-    found = certify_weights(timed, design, weights, "stationary")
-    assert found.exact.all()
-    assert (found.upper_ps == latest_ps(timed, design, weights, "stationary", 8)).all()
-    assert (found.lower_ps == replayed_ps(timed, design, found, "stationary")).all()
-
-
 def test_a_weight_that_stands_still_is_never_slower_than_one_that_is_launched():
     weights = range(-4, 4)
     still, swapped = (certify_weights(SMALL, SMALL_DESIGN, weights, mode) for mode in ("stationary", "swap"))
