@@ -34,7 +34,8 @@ __all__ = ["Certificate", "CertifiedDelays", "CertifyConfig", "certify_set", "ce
 
 Mode = Literal["stationary", "swap"]
 Progress = Callable[[int, int], None]
-VERSION = 1
+# Of the semantics: results of another one are not taken up.
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)

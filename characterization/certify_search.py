@@ -18,7 +18,8 @@ from pysat.solvers import Solver
 from characterization.certify_encoding import Question, encode
 from characterization.errors import CertifyError
 from characterization.floating_case import UNKNOWN, FloatingCase
-from characterization.floating_mode import N_CONSTANTS, FloatingCore, settle_as, settle_flips_as
+from characterization.floating_mode import N_CONSTANTS, FloatingCore
+from characterization.floating_settle import settle_as, settle_flips_as
 
 SolverName = Literal["glucose4", "minisat22"]
 # The first step below the longest path, as a share of it, and how the step grows with each bound proved.
@@ -145,9 +146,9 @@ def with_twins(case: FloatingCase, vectors: np.ndarray) -> np.ndarray:
 def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[int, np.ndarray]:
     """Return the requirement of a vector improved by single flips until none helps, and the vector."""
     flips = np.flatnonzero(~still)
-    best = int(settle_as(case.core, vector[None], case.launch_as)[0])
+    best = int(settle_as(case, vector[None])[0])
     while flips.size:
-        found = settle_flips_as(case.core, vector, flips, case.launch_as)
+        found = settle_flips_as(case, vector, flips)
         if found.max() <= best:
             break
         best, vector = int(found.max()), vector.copy()

@@ -21,8 +21,8 @@ class State(NamedTuple):
         value: final value of each net, 0, 1 or UNKNOWN `[net]`.
         early_as, late_as: the window in which a net becomes stable at a value `[2 * net + value]`: not before `early`,
             whatever the vector, and by `late` at the last. EVER for a net that stands still.
-        cube_start: where the cubes of a gate's value begin `[2 * gate + value]`: its primes, without those that the
-            fixed values contradict and without the literals that stand still.
+        cube_start: where the cubes of a gate's value begin `[2 * gate + value]`: the primes that last of the function
+            which constant inputs leave, without those that final values contradict.
         cube_mask, cube_value: pins a cube names, and their bits.
         moments_as: every time at which a net may become stable at a value, in order `[2 * net + value, moment]`.
         n_moments: how many there are, MANY if there are more than the row holds `[2 * net + value]`.
@@ -113,27 +113,45 @@ def propagate(gates: Gates, state: State) -> None:
                 bits |= int(state.value[into]) << pin
                 quiet |= int(state.late_as[2 * into + state.value[into]] == EVER) << pin
         for out in range(2):
-            remaining_cubes(gates, state, gate, out, known, bits, quiet)
+            remaining_cubes(gates, state, gate, out, bits, quiet)
+            drop_contradicted(state, gate, out, known, bits)
+        for out in range(2):
+            # Cubes cover all patterns of a value; where none is left, the value is the other one.
+            if state.cube_start[2 * gate + 1 - out] == state.cube_start[2 * gate + 2 - out]:
+                state.value[net] = out
             settle_window(gates, state, gate, net, out, known)
+        for out in range(2):
             list_moments(gates, state, gate, net, out)
             find_root(gates, state, gate, net, out)
 
 
 @borrowing
-def remaining_cubes(
-    gates: Gates, state: State, gate: int, out: int, known: int, bits: int, quiet: int
-) -> None:
-    """List the cubes of a gate's value that the known pins allow, without their quiet pins."""
+def remaining_cubes(gates: Gates, state: State, gate: int, out: int, bits: int, quiet: int) -> None:
+    """List the primes that last of a gate's value, its quiet pins constant: the gate is what those leave of it."""
     first = count = state.cube_start[2 * gate + out]
     row = 2 * gates.function[gate] + out
     for cube in range(gates.cube_start[row], gates.cube_start[row + 1]):
-        if (gates.cube_value[cube] ^ bits) & gates.cube_mask[cube] & known == 0:
+        if (gates.cube_value[cube] ^ bits) & gates.cube_mask[cube] & quiet == 0:
             state.cube_mask[count] = gates.cube_mask[cube] & ~quiet
             state.cube_value[count] = gates.cube_value[cube] & ~quiet
             count += 1
     if quiet:
         count = drop_contained(state.cube_mask, state.cube_value, first, count)
+    if not gates.all_last[gates.function[gate]]:
+        width = gates.pin_start[gate + 1] - gates.pin_start[gate]
+        count = drop_passing(state.cube_mask, state.cube_value, first, count, width)
     state.cube_start[2 * gate + out + 1] = count
+
+
+@borrowing
+def drop_contradicted(state: State, gate: int, out: int, known: int, bits: int) -> None:
+    """Remove the cubes of a gate's value that the final values of its pins contradict."""
+    kept = state.cube_start[2 * gate + out]
+    for cube in range(kept, state.cube_start[2 * gate + out + 1]):
+        if (state.cube_value[cube] ^ bits) & state.cube_mask[cube] & known == 0:
+            state.cube_mask[kept], state.cube_value[kept] = state.cube_mask[cube], state.cube_value[cube]
+            kept += 1
+    state.cube_start[2 * gate + out + 1] = kept
 
 
 @borrowing
@@ -157,7 +175,6 @@ def settle_window(gates: Gates, state: State, gate: int, net: int, out: int, kno
         soonest, latest = min(soonest, least), max(latest, last)
         if state.cube_mask[cube] & ~known == 0:
             certain = min(certain, last)
-            state.value[net] = out
     state.early_as[2 * net + out], state.late_as[2 * net + out] = soonest, min(latest, certain)
 
 
@@ -244,6 +261,30 @@ def drop_contained(masks: np.ndarray, values: np.ndarray, first: int, end: int) 
             contained |= other != place and inside and (not same or other < place)
         if not contained:
             # The cubes before this one were judged already, but those to come must still find it.
+            masks[kept], values[kept] = masks[place], values[place]
+            kept += 1
+    return kept
+
+
+@borrowing
+def drop_passing(masks: np.ndarray, values: np.ndarray, first: int, end: int, width: int) -> int:
+    """Remove primes between `first` and `end` that do not last, as `primes.lasting_cubes` does; return the new end."""
+    ones, zeros = 0, 0
+    for place in range(first, end):
+        ones |= masks[place] & values[place]
+        zeros |= masks[place] & ~values[place]
+    both = ones & zeros
+    for pattern in range(1 << width):
+        holds, lasts = False, False
+        for place in range(first, end):
+            inside = pattern & masks[place] == values[place]
+            holds |= inside
+            lasts |= inside and masks[place] & both == both
+        if holds and not lasts:
+            return end
+    kept = first
+    for place in range(first, end):
+        if masks[place] & both == both:
             masks[kept], values[kept] = masks[place], values[place]
             kept += 1
     return kept

@@ -1,8 +1,9 @@
-"""FloatingCore: a timed core as arrays of whole attoseconds, and when it settles for given vectors in floating mode.
+"""FloatingCore: a timed core as arrays of whole attoseconds, for delays in floating mode.
 
 Floating mode (XBD0): nothing is known of the state before, and every gate takes any time from 0 to its delay. A net is
 stable at its value by the time that some prime implicant of that value has all its literals stable, each the delay of
-its pin earlier. That is the latest time at which the net can still change; `settle_as` computes it exactly.
+its pin earlier. That is the latest time at which the net can still change. Only primes that last count: a multiplexer's
+output is not relied on while its select moves, whatever its data (`primes.lasting_cubes`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from characterization.errors import CertifyError
 from characterization.netlist import CONST0, CONST1
-from characterization.primes import prime_cubes
+from characterization.primes import is_binate, prime_cubes
 from characterization.timed import FALL, RISE, Gate, Sink, TimedNetlist
 from characterization.units import AS_PER_PS
 
@@ -44,6 +45,7 @@ class Gates(NamedTuple):
         function: of each gate, half a row of `cube_start`.
         cube_start: where the primes of a function's value begin: row `2 * function + value` `[2 * functions + 1]`.
         cube_mask, cube_value: pins a prime names, and their bits.
+        all_last: whether every prime names all inputs that act in both senses `[function]`.
     """
 
     pin_start: np.ndarray
@@ -53,6 +55,7 @@ class Gates(NamedTuple):
     cube_start: np.ndarray
     cube_mask: np.ndarray
     cube_value: np.ndarray
+    all_last: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,18 @@ def gate_arrays(gates: Sequence[Gate], number: Mapping[str, int]) -> Gates:
         cube_start=offsets([len(side) for side in cubes]),
         cube_mask=np.array([mask for side in cubes for mask, _ in side], dtype=np.int64),
         cube_value=np.array([value for side in cubes for _, value in side], dtype=np.int64),
+        all_last=np.array([all_last(*function) for function in functions], dtype=np.bool_),
     )
+
+
+def all_last(truth: int, n_inputs: int) -> bool:
+    """Return whether every prime names all inputs that act in both senses; so it is then whatever is constant.
+
+    >>> all_last(0b0110, 2), all_last(0b11001010, 3)
+    (True, False)
+    """
+    both = sum(1 << pin for pin in range(n_inputs) if is_binate(truth, n_inputs, pin))
+    return all(mask & both == both for side in prime_cubes(truth, n_inputs) for mask, _ in side)
 
 
 def offsets(lengths: Iterable[int]) -> np.ndarray:
@@ -188,122 +202,3 @@ def check_arcs(gate: Gate) -> None:
                         f"cell {gate.cell} ({gate.kind}): its output {gate.pin} can {out} when {gate.pins[pin]} "
                         f"{into}s, but the library has no such arc; a bound needs the delay of every one."
                     )
-
-
-def settle_as(core: FloatingCore, vectors: np.ndarray, launch_as: np.ndarray | None = None) -> np.ndarray:
-    """Return when the last sink is required, stable time plus setup, int64 `[vector]`; 0 where nothing moves.
-
-    Args:
-        core: the core.
-        vectors: final values of the sources, uint8 `[vector, source]`.
-        launch_as: when sources settle `[source, value]`, EVER for one that never moves; the core's own if not given.
-    """
-    launch_as = core.launch_as if launch_as is None else launch_as
-    value, time = np.zeros(len(core.names), dtype=np.uint8), np.full(len(core.names), EVER)
-    required = np.zeros(len(vectors), dtype=np.int64)
-    settle(core.gates, core.sink_net, core.setup_as, launch_as, np.ascontiguousarray(vectors), value, time, required)
-    return required
-
-
-def settle_flips_as(core: FloatingCore, vector: np.ndarray, flips: np.ndarray, launch_as: np.ndarray) -> np.ndarray:
-    """Return when the last sink is required for a vector with one source flipped, int64 `[flip]`.
-
-    Args:
-        core: the core.
-        vector: final values of the sources, uint8 `[source]`.
-        flips: the sources to flip, each by itself; a complement follows its twin.
-        launch_as: when sources settle `[source, value]`.
-    """
-    value, time = np.zeros(len(core.names), dtype=np.uint8), np.full(len(core.names), EVER)
-    required = np.zeros(max(1, flips.size), dtype=np.int64)
-    settle(core.gates, core.sink_net, core.setup_as, launch_as, vector[None], value, time, required)
-    settle_flips(core.gates, core.twin, core.sink_net, core.setup_as, launch_as, flips, value, time,
-                 np.empty_like(value), np.empty_like(time), np.empty(value.size, dtype=np.bool_), required)
-    return required[: flips.size]
-
-
-@borrowing
-def settle(
-    gates: Gates, sink_net: np.ndarray, setup_as: np.ndarray, launch_as: np.ndarray, vectors: np.ndarray,
-    value: np.ndarray, time: np.ndarray, required: np.ndarray,
-) -> None:
-    """Write the latest requirement of each vector; see `settle_as`. `value` and `time` end as of the last one."""
-    first_gate = value.size - gates.function.size
-    value[1] = 1
-    for row in range(vectors.shape[0]):
-        for source in range(launch_as.shape[0]):
-            launch(launch_as, source, vectors[row, source], value, time)
-        for gate in range(gates.function.size):
-            settle_gate(gates, gate, first_gate + gate, value, time)
-        required[row] = latest(sink_net, setup_as, value, time)
-
-
-@borrowing
-def settle_flips(
-    gates: Gates, twin: np.ndarray, sink_net: np.ndarray, setup_as: np.ndarray, launch_as: np.ndarray,
-    flips: np.ndarray, value: np.ndarray, time: np.ndarray, new_value: np.ndarray, new_time: np.ndarray,
-    changed: np.ndarray, required: np.ndarray,
-) -> None:
-    """Write the latest requirement after each flip; only what a flip changes is settled anew."""
-    first_gate = value.size - gates.function.size
-    for row in range(flips.size):
-        for net in range(value.size):
-            new_value[net], new_time[net], changed[net] = value[net], time[net], False
-        for source in range(launch_as.shape[0]):
-            if source == flips[row] or twin[source] == flips[row]:
-                launch(launch_as, source, 1 - value[N_CONSTANTS + source], new_value, new_time)
-                changed[N_CONSTANTS + source] = True
-        for gate in range(gates.function.size):
-            if touched(gates, gate, changed):
-                net = first_gate + gate
-                settle_gate(gates, gate, net, new_value, new_time)
-                changed[net] = new_value[net] != value[net] or new_time[net] != time[net]
-        required[row] = latest(sink_net, setup_as, new_value, new_time)
-
-
-@inlined
-def touched(gates: Gates, gate: int, changed: np.ndarray) -> bool:
-    """Return whether an input of a gate has changed."""
-    found = False
-    for place in range(gates.pin_start[gate], gates.pin_start[gate + 1]):
-        found |= changed[gates.pin_net[place]]
-    return found
-
-
-@inlined
-def launch(launch_as: np.ndarray, source: int, bit: int, value: np.ndarray, time: np.ndarray) -> None:
-    """Note value and stable time of a source."""
-    value[N_CONSTANTS + source] = bit
-    time[N_CONSTANTS + source] = launch_as[source, bit]
-
-
-@inlined
-def latest(sink_net: np.ndarray, setup_as: np.ndarray, value: np.ndarray, time: np.ndarray) -> int:
-    """Return the latest requirement of any sink; 0 where nothing moves."""
-    required = 0
-    for sink in range(sink_net.size):
-        net = sink_net[sink]
-        setup = setup_as[sink, value[net]]
-        if time[net] != EVER and setup != EVER:
-            required = max(required, time[net] + setup)
-    return required
-
-
-@borrowing
-def settle_gate(gates: Gates, gate: int, net: int, value: np.ndarray, time: np.ndarray) -> None:
-    """Note value and stable time of a gate's output: that of the first prime to be stable among those that hold."""
-    begin, row = gates.pin_start[gate], 2 * gates.function[gate]
-    pattern = 0
-    for pin in range(gates.pin_start[gate + 1] - begin):
-        pattern |= int(value[gates.pin_net[begin + pin]]) << pin
-    best = NO_ARC
-    for cube in range(gates.cube_start[row], gates.cube_start[row + 2]):
-        if pattern & gates.cube_mask[cube] == gates.cube_value[cube]:
-            value[net] = cube >= gates.cube_start[row + 1]
-            stable = EVER
-            for pin in range(gates.pin_start[gate + 1] - begin):
-                before = time[gates.pin_net[begin + pin]]
-                if gates.cube_mask[cube] >> pin & 1 and before != EVER:
-                    stable = max(stable, before + gates.delay_as[begin + pin, pattern >> pin & 1, value[net]])
-            best = min(best, stable)
-    time[net] = best
