@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from halo.errors import ConfigError, ModelError
@@ -13,6 +15,7 @@ Kind = Literal["linear", "attention", "head"]
 # Matrices that multiply the same input: their loads may be reordered among each other.
 SHARED_INPUT = (frozenset({"q_proj", "k_proj", "v_proj"}), frozenset({"gate_proj", "up_proj"}))
 ATTENTION_INPUT = SHARED_INPUT[0]
+KV_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Product:
 
     Attributes:
         layer: module name for linear layers, so that a plan's segments match; a made-up name for attention.
+        written_bits: what is written to the cache of keys and values beside the product.
     """
 
     layer: str
@@ -44,6 +48,7 @@ class Product:
     k: int
     kind: Kind
     count: int = 1
+    written_bits: int = 0
 
     @property
     def n_macs(self) -> int:
@@ -53,11 +58,16 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The products of one pass through the model, in order."""
+    """The products of one pass through the model, in order.
+
+    Attributes:
+        tokens: tokens that the pass takes in: all of the prompts, or one per sequence.
+    """
 
     name: str
     phase: Phase
     products: tuple[Product, ...]
+    tokens: int
 
     @property
     def n_macs(self) -> int:
@@ -67,7 +77,12 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the products of a decoder are made of."""
+    """What the products of a decoder are made of.
+
+    Attributes:
+        window: tokens that attention looks back at most; 0 for all.
+        word_width: width of the embeddings where it is not `hidden` (OPT-350M projects in and out); 0 if it is.
+    """
 
     layers: int
     hidden: int
@@ -76,14 +91,17 @@ class Shape:
     kv_heads: int
     head_dim: int
     vocabulary: int
+    window: int = 0
+    word_width: int = 0
 
 
 def shape_workload(config: Any, prompt_tokens: int, batch: int, context: int, phase: Phase) -> Workload:
     """Return the products of one pass of the model that `config` (Hugging Face object or dict) describes.
 
     Prefill: `batch` prompts of `prompt_tokens`; causal masks skip nothing. Decode: one token for each of `batch`
-    sequences that see `context` tokens. Heads that share keys and values run as one product. The language-model head
-    runs for the last token of each sequence.
+    sequences that see `context` tokens, or as many as a sliding window lets them. Heads that share keys and values run
+    as one product; new keys and values are written to the cache with the scores. The language-model head runs for the
+    last token of each sequence.
 
     Raises:
         ConfigError: a count below one.
@@ -103,9 +121,20 @@ def shape_workload(config: Any, prompt_tokens: int, batch: int, context: int, ph
         raise ModelError(f"the {kind} configuration has no {error.args[0]!r}; is config.json whole?") from error
     tokens = prompt_tokens if phase == "prefill" else 1
     seen = prompt_tokens if phase == "prefill" else context
-    products = [product for i in range(shape.layers) for product in layer_products(shape, i, tokens, batch, seen)]
-    products.append(Product("lm_head", batch, shape.vocabulary, shape.hidden, "head"))
-    return Workload(f"{kind}-{phase}-{batch}x{seen}", phase, tuple(products))
+    visible = min(seen, shape.window) if shape.window and phase == "decode" else seen
+    products = [product for i in range(shape.layers) for product in layer_products(shape, i, tokens, batch, visible)]
+    if shape.word_width:
+        prefix, m = "model.decoder", tokens * batch
+        products.insert(0, Product(f"{prefix}.project_in", m, shape.hidden, shape.word_width, "linear"))
+        products.append(Product(f"{prefix}.project_out", m, shape.word_width, shape.hidden, "linear"))
+    products.append(Product("lm_head", batch, shape.vocabulary, shape.word_width or shape.hidden, "head"))
+    return Workload(f"{kind}-{phase}-{batch}x{seen}", phase, tuple(products), tokens * batch)
+
+
+def linear_only(workload: Workload) -> Workload:
+    """Return the linear layers of a workload alone."""
+    products = tuple(product for product in workload.products if product.kind == "linear")
+    return replace(workload, name=f"{workload.name}-linear", products=products)
 
 
 def read_llama(fields: Mapping[str, Any]) -> Shape:
@@ -115,24 +144,42 @@ def read_llama(fields: Mapping[str, Any]) -> Shape:
         layers=fields["num_hidden_layers"], hidden=fields["hidden_size"], feedforward=fields["intermediate_size"],
         heads=heads, kv_heads=fields.get("num_key_value_heads") or heads,
         head_dim=fields.get("head_dim") or fields["hidden_size"] // heads, vocabulary=fields["vocab_size"],
+        window=sliding_window(fields),
     )
+
+
+def sliding_window(fields: Mapping[str, Any]) -> int:
+    """Return how far attention looks back where every layer's is limited alike; 0 where it is not.
+
+    Qwen carries a window that counts only with `use_sliding_window`, and then from a certain layer on.
+
+    Raises:
+        ModelError: some layers have a window and some do not.
+    """
+    window = int(fields.get("sliding_window") or 0)
+    if "use_sliding_window" in fields:
+        if not fields["use_sliding_window"]:
+            return 0
+        if fields.get("max_window_layers", 0) not in {0, None}:
+            raise ModelError("a sliding window from a certain layer on (use_sliding_window, max_window_layers): its "
+                             "attention products are not known here; set use_sliding_window to false for a bound.")
+    return window
 
 
 def read_opt(fields: Mapping[str, Any]) -> Shape:
     """Return the shape in an OPT configuration."""
     heads, hidden = fields["num_attention_heads"], fields["hidden_size"]
-    if fields.get("word_embed_proj_dim", hidden) != hidden:
-        raise ModelError(f"OPT with word_embed_proj_dim {fields['word_embed_proj_dim']} beside hidden_size {hidden}: "
-                         "its project_in and project_out products are not known here.")
+    width = fields.get("word_embed_proj_dim", hidden)
     return Shape(fields["num_hidden_layers"], hidden, fields["ffn_dim"], heads, heads, hidden // heads,
-                 fields["vocab_size"])
+                 fields["vocab_size"], word_width=0 if width == hidden else width)
 
 
 def attention(shape: Shape, prefix: str, tokens: int, batch: int, seen: int) -> tuple[Product, Product]:
     """Return the two products of one attention layer; the cached keys and values are stationary."""
     m = tokens * (shape.heads // shape.kv_heads)
     count = batch * shape.kv_heads
-    return (Product(f"{prefix}.qk", m, seen, shape.head_dim, "attention", count),
+    new = 2 * tokens * batch * shape.kv_heads * shape.head_dim * KV_BITS
+    return (Product(f"{prefix}.qk", m, seen, shape.head_dim, "attention", count, new),
             Product(f"{prefix}.pv", m, shape.head_dim, seen, "attention", count))
 
 
@@ -164,8 +211,52 @@ def opt_layer(shape: Shape, index: int, tokens: int, batch: int, seen: int) -> I
 Read = Callable[[Mapping[str, Any]], Shape]
 LayerProducts = Callable[[Shape, int, int, int, int], Iterator[Product]]
 ARCHITECTURES: Mapping[str, tuple[Read, LayerProducts]] = {
-    "llama": (read_llama, llama_layer), "mistral": (read_llama, llama_layer), "opt": (read_opt, opt_layer),
+    "llama": (read_llama, llama_layer), "mistral": (read_llama, llama_layer), "qwen2": (read_llama, llama_layer),
+    "qwen3": (read_llama, llama_layer), "opt": (read_opt, opt_layer),
 }
+
+
+def llama_2(hidden: int, feedforward: int, layers: int, heads: int, kv_heads: int) -> dict[str, Any]:
+    """Return the configuration of a LLaMA-2 (Touvron, arXiv 2307.09288)."""
+    return {"model_type": "llama", "hidden_size": hidden, "intermediate_size": feedforward, "vocab_size": 32000,
+            "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads}
+
+
+def opt(hidden: int, layers: int, heads: int) -> dict[str, Any]:
+    """Return the configuration of an OPT (Zhang, arXiv 2205.01068, table 1); feed-forward four times as wide."""
+    return {"model_type": "opt", "hidden_size": hidden, "ffn_dim": 4 * hidden, "vocab_size": 50272,
+            "num_hidden_layers": layers, "num_attention_heads": heads}
+
+
+# Shapes as in the config.json of the published checkpoints; no weights come with them.
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "llama-2-7b": llama_2(4096, 11008, 32, 32, 32), "llama-2-13b": llama_2(5120, 13824, 40, 40, 40),
+    "llama-2-70b": llama_2(8192, 28672, 80, 64, 8), "opt-1.3b": opt(2048, 24, 32), "opt-2.7b": opt(2560, 32, 32),
+    "opt-6.7b": opt(4096, 32, 32), "opt-13b": opt(5120, 40, 40), "opt-30b": opt(7168, 48, 56),
+    "mistral-7b": {"model_type": "mistral", "hidden_size": 4096, "intermediate_size": 14336, "vocab_size": 32000,
+                   "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+                   "sliding_window": 4096},
+    "qwen2-7b": {"model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944, "vocab_size": 152064,
+                 "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+                 "use_sliding_window": False},
+}
+
+
+def find_shape(name: str) -> Mapping[str, Any]:
+    """Return the configuration of a preset, or of the `config.json` (or the folder with one) at a path.
+
+    Raises:
+        ModelError: there is neither.
+    """
+    if name in SHAPES:
+        return SHAPES[name]
+    path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
+    try:
+        fields: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return fields
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name!r} is neither a preset ({', '.join(SHAPES)}) nor a readable config.json "
+                         f"({error}).") from error
 
 
 def shared_input_stage(layer: str) -> str:

@@ -34,7 +34,7 @@ def product(m, n, k, rows, cols, mode="overlapped", **layer):
     """The row of one layer on an array of its own."""
     plan = plan_of("all", shapes={"a": (n, k)}, config=DvfsConfig(array_rows=rows, array_cols=cols), fold=rows,
                    tile_in=rows, tile_out=cols, **layer)
-    work = Workload("one", "prefill", (Product("a", m, n, k, "linear"),))
+    work = Workload("one", "prefill", (Product("a", m, n, k, "linear"),), m)
     return estimate(work, plan, PROFILE, Config(rows=rows, cols=cols, mode=mode)).rows[0]
 
 
@@ -189,7 +189,7 @@ def test_options_that_make_no_machine_are_refused():
         Config(rows=0)
     with pytest.raises(ConfigError, match=r"accelerator.systolic.dram = 'ddr9'; known are lpddr4"):
         Config(dram="ddr9")
-    with pytest.raises(ConfigError, match=r"accelerator.systolic.weight_sram = 'x'; known are 45nm-32KB"):
+    with pytest.raises(ConfigError, match=r"accelerator.systolic.weight_sram = 'x'; known are 45nm-2KB"):
         Config(weight_sram="x")
 
 
