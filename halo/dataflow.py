@@ -124,4 +124,6 @@ def accesses(m: int, n: int, k: int, array: Array) -> Accesses:
 
 def utilization(m: int, n: int, k: int, array: Array) -> float:
     """Return the share of element-cycles that do a useful operation."""
-    return m * n * k / (product_cycles(m, n, k, array) * array.rows * array.cols)
+    # A product that SCALE-Sim reports with c cycles takes c + 1.
+    cycles = product_cycles(m, n, k, array) + (array.mode == "scalesim")
+    return m * n * k / (cycles * array.rows * array.cols)
