@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from cells_leakage import print_states
 
 from characterization.cells.comparison import (
     CellComparison,
@@ -64,6 +65,7 @@ def typical(pdk: Pdk) -> None:
     outside = [f"{c.cell.rpartition('__')[2]} {1 + c.leakage:.2f}x" for c in cells if not 0.7 <= 1 + c.leakage <= 1.3]
     print(f"leakage: median {np.median(leaks):.2f}x, {len(outside)} of {len(cells)} outside 0.7 to 1.3: "
           f"{', '.join(outside) or 'none'}")
+    print_states(pdk.corner(TYPICAL), other.corner(TYPICAL), [name.split()[0] for name in outside])
     print(f"energy without {', '.join(name.strip('_') for name in SHARED)}; "
           f"targets: delay mean 3, MAE 5, p95 12; slew MAE 7; energy MAE 8; capacitance MAE 8")
     for flop in compare_flops(ours, theirs):
