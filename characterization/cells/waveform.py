@@ -45,15 +45,16 @@ def find_level(times: np.ndarray, values: np.ndarray, left: float, right: float)
     """Return where the polynomial through points is zero between `left` and `right`, at which its signs differ."""
     origin, span = left, right - left
     x = (times - origin) / span
-    if len(np.unique(x)) < len(x):
+    if (np.diff(x) <= 0).any():
         return float(left)
-    coefficients = np.linalg.solve(np.vander(x, increasing=True), values)
-    powers = np.arange(len(x))
+    coefficients = np.linalg.solve(np.vander(x), values).tolist()
     low, high = 0.0, 1.0
     sign = values[int(np.argmin(np.abs(x)))] < 0
     for _ in range(40):
-        middle = (low + high) / 2
-        if (coefficients @ middle**powers < 0) == sign:
+        middle, value = (low + high) / 2, 0.0
+        for coefficient in coefficients:
+            value = value * middle + coefficient
+        if (value < 0) == sign:
             low = middle
         else:
             high = middle
