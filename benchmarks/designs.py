@@ -69,7 +69,8 @@ class Row:
 def gaussian(bins: int = 4001, reach: float = 6.0) -> Histogram:
     """Return a standard normal distribution."""
     position = np.linspace(-reach, reach, bins)
-    return Histogram(position, np.exp(-(position**2) / 2))
+    density = np.exp(-(position**2) / 2)
+    return Histogram(position, density, density)
 
 
 def best_error(histogram: Histogram, levels: int) -> float:
@@ -94,7 +95,7 @@ def useful_set(weights: np.ndarray, delay_ps: np.ndarray, count: int) -> tuple[i
     while low < high:
         middle = (low + high) // 2
         allowed = np.union1d(weights[delay_ps <= periods[middle]], [0])
-        subset = best_subset(histogram, allowed, count, float(np.abs(allowed).max() or 1) / sigma)
+        subset = best_subset(histogram, allowed, count, np.array([float(np.abs(allowed).max() or 1) / sigma]))
         if subset.loss <= limit:
             high, found = middle, subset.codes
         else:

@@ -23,33 +23,35 @@ from halo.model import choose_device, quiet_transformers, weight_files
 from halo.runtime import apply_
 from halo.tiles import TileMap
 
-SCHEMA = 1
+SCHEMA = 2
 QUANT_METHOD = "halo"
 ARRAYS = ("codes", "scales", "sparse_rows", "sparse_cols", "sparse_values", "sparse_scales")
+OPTIONAL = ("bias", "input_scales")
 QUANTIZED_FILE = "quantized.safetensors"
 
 
 def linear_tensors(layer: QuantizedLinear) -> dict[str, torch.Tensor]:
     """Return the arrays of one layer under its module's name: `<name>.codes`, `<name>.scales`, ..."""
     arrays = {part: getattr(layer, part) for part in ARRAYS} | {"tile_classes": layer.tiles.classes}
-    if layer.bias is not None:
-        arrays["bias"] = layer.bias
+    arrays |= {part: array for part in OPTIONAL if (array := getattr(layer, part)) is not None}
     return {f"{layer.name}.{part}": torch.from_numpy(array.copy()) for part, array in arrays.items()}
 
 
 def linear_facts(layer: QuantizedLinear) -> dict[str, Any]:
     """Return what is not an array of one layer, as JSON."""
     return {"tile_in": layer.tiles.tile_in, "tile_out": layer.tiles.tile_out, "loss": layer.loss,
-            "fallback": layer.fallback}
+            "fallback": layer.fallback, "row_values": layer.row_values}
 
 
 def read_linear(name: str, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> QuantizedLinear:
     """Return the layer that `linear_tensors` and `linear_facts` describe."""
-    arrays = {part: tensors[f"{name}.{part}"].numpy() for part in ARRAYS}
+    arrays: dict[str, Any] = {part: tensors[f"{name}.{part}"].numpy() for part in ARRAYS}
     tiles = TileMap(name, tensors[f"{name}.tile_classes"].numpy(), facts["tile_in"], facts["tile_out"])
-    bias = tensors.get(f"{name}.bias")
-    return QuantizedLinear(name, tiles=tiles, bias=None if bias is None else bias.numpy(), loss=facts["loss"],
-                           fallback=facts["fallback"], **arrays)
+    for part in OPTIONAL:
+        tensor = tensors.get(f"{name}.{part}")
+        arrays[part] = None if tensor is None else tensor.numpy()
+    return QuantizedLinear(name, tiles=tiles, loss=facts["loss"], fallback=facts["fallback"],
+                           row_values=facts["row_values"], **arrays)
 
 
 def save_linear(path: Path, layer: QuantizedLinear) -> None:

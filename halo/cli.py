@@ -27,6 +27,7 @@ from halo.errors import ConfigError, HaloError
 if TYPE_CHECKING:
     from halo.config import RunConfig
     from halo.dry_run import DryRun
+    from halo.evaluation import Quality
     from halo.plan import DvfsPlan
 
 # Each command imports what it runs when it runs: `halo --help` must not wait for torch.
@@ -84,27 +85,44 @@ def evaluate(
     model: Model,
     text: Annotated[Path, typer.Option("--text", help="UTF-8 text to evaluate on")],
     quantized: Annotated[list[Path] | None, typer.Option("--quantized", help="checkpoint folder(s) of ours")] = None,
-    calibration: Annotated[Path | None, typer.Option("--calibration", help="UTF-8 text for the baselines")] = None,
-    profile: Annotated[Path | None, typer.Option("--profile", help="needed beside --calibration")] = None,
+    methods: Annotated[str, typer.Option("--methods", help="make and compare these, separated by commas; all: every "
+                                                           "one; needs --profile")] = "",
+    calibration: Calibration = None,
+    profile: Annotated[Path | None, typer.Option("--profile", help="MacProfile, for --methods")] = None,
     work: Work = Path("build/halo"),
     config: Base = None,
     overrides: Overrides = None,
 ) -> None:
     """Measure KL to the original, net of int8 activations, and perplexity, with 95 % intervals.
 
-    With --calibration and --profile the baselines W8A8, W4A8, W3A8 and GPTQ W4A8 are made and measured too.
+    With --methods each is quantized on the same calibration text, planned and estimated on the same MAC.
 
-    Example: `halo evaluate examples/reference_lm/model --text examples/reference_lm/heldout.txt --quantized build/bal
-    --calibration examples/reference_lm/calibration.txt --profile build/demo/systolic_pe.nc`
+    Example: `halo evaluate examples/reference_lm/model --text examples/reference_lm/heldout.txt --profile
+    build/demo/systolic_pe.nc --methods gptq-w4a8,awq-w4a8,squeeze-w4a8,halo-16`
     """
-    from halo.pipeline import evaluate_folders
+    from halo.pipeline import compare_methods, evaluate_folders
+    from halo.recipes import METHODS
+    from halo.tables import comparison_grid
 
+    if methods and profile is None:
+        raise ConfigError("--methods needs --profile: codebooks, clocks and energies are a MAC's.")
+    if methods:
+        calibration = calibration or calibration_of(model, config)
     paths = {"model": model, "text": text, "calibration": calibration, "profile": profile, "out": work}
     run_config = merged(config, paths, overrides)
-    known = str(run_config.calibration) != NOWHERE and str(run_config.profile) != NOWHERE
-    baselines = ("rtn-w8a8", "rtn-w4a8", "rtn-w3a8", "gptq-w4a8") if known else ()
-    with progress_bars() as progress:
-        found = evaluate_folders(run_config, quantized or [], baselines, progress)
+    if quantized or not methods:
+        with progress_bars() as progress:
+            found = evaluate_folders(run_config, quantized or [], progress)
+        console().print(quality_table(found))
+    if methods:
+        names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
+        with progress_bars() as progress:
+            results = compare_methods(run_config, names, progress)
+        console().print(rich_table(comparison_grid(results)))
+
+
+def quality_table(found: Mapping[str, Quality]) -> Table:
+    """Return accuracies by name."""
     protocol = next(iter(found.values())).protocol
     shown = Table("model", "KL net", "95 % interval", "perplexity", "change", "bits/byte",
                   caption=f"{protocol['windows']} windows of {protocol['window']} tokens, stride {protocol['stride']}, "
@@ -113,7 +131,7 @@ def evaluate(
         net = quality.net_kl
         shown.add_row(name, f"{net.mean:.5f}", f"{net.low:.5f} .. {net.high:.5f}", f"{quality.perplexity:.4f}",
                       f"{100 * quality.perplexity_change:+.2f} %", f"{quality.bits_per_byte:.4f}")
-    console().print(shown)
+    return shown
 
 
 @app.command()

@@ -1,7 +1,8 @@
-"""The codebook search: which values a clock class may use, from measured delays and from what the loss asks for.
+"""The codebook search: which values a clock class may use, from measured delays and energies and what the loss asks.
 
-Every period is a question: among the values that meet it, which at most K represent the model's weights best? The
-answers form a front of loss against period; a stated rule takes one point of it per class.
+Every period is a question: among the values that meet it, which at most K represent the model's weights best, the
+energy of each value being priced in loss? The answers form a front of that cost against period; a stated rule takes
+one point of it per class. No value is named anywhere: tables and weights decide.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from halo.codebook import Codebook, make_codebook
 from halo.errors import ConfigError
 from halo.model import list_linears
 from halo.operating_point import PointConfig, footing, planned_bounds, proposed_period_ps
+from halo.prices import PriceConfig, relative_energy, value_prices
 from halo.sensitivity import Sensitivity
 from halo.subset import Histogram, Subset, best_subset
 
@@ -32,10 +34,11 @@ class CodebookConfig:
 
     Attributes:
         fast_values, slow_values: the most values of the fast and of the slow class.
-        rule: "knee" takes the point of the front farthest below the line between its ends, in period and log loss;
-            "slack" takes the least loss within `slack` above the period of the literally fastest values.
+        rule: "knee" takes the point of the front farthest below the line between its ends, in period and log cost;
+            "slack" takes the least cost within `slack` above the period of the literally fastest values; "price" the
+            least cost with the period priced too.
         slack: share of the period; 0 allows only what is as fast as the `values` fastest.
-        useful: points that lose more than this many times the front's least are no candidates: the fastest values may
+        useful: points that cost more than this many times the front's least are no candidates: the fastest values may
             be too few or lie too close together to hold weights at all.
         fold: rows of the reduction axis that share a scale.
         periods: how many periods of the front are tried.
@@ -44,7 +47,7 @@ class CodebookConfig:
 
     fast_values: int = 9
     slow_values: int = 16
-    rule: Literal["knee", "slack"] = "knee"
+    rule: Literal["knee", "slack", "price"] = "knee"
     slack: float = 0.0
     useful: float = 3.0
     fold: int = 128
@@ -60,21 +63,37 @@ class CodebookConfig:
         if not 2 <= self.fast_values <= self.slow_values <= 256:
             raise ConfigError(f"codebook: need 2 <= fast_values <= slow_values <= 256, not {self.fast_values} and "
                               f"{self.slow_values}.")
-        if self.rule not in ("knee", "slack") or self.slack < 0 or self.useful < 1:
+        if self.rule not in ("knee", "slack", "price") or self.slack < 0 or self.useful < 1:
             raise ConfigError(f"codebook: rule {self.rule!r} with slack {self.slack}, useful {self.useful}; use knee "
-                              "with useful >= 1, or slack >= 0.")
+                              "with useful >= 1, slack >= 0, or price.")
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What every class is searched for in: the weights, the MAC's tables, and what time and energy are worth."""
+
+    histogram: Histogram
+    profile: MacProfile
+    points: PointConfig
+    config: CodebookConfig
+    prices: PriceConfig
 
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:
-    """The best codes within one period: a point that no other beats in both period and loss.
+    """The best codes within one period: a point that no other beats in both period and cost.
 
     Attributes:
         loss: sensitivity-weighted squared error as a share of the weights' sensitivity-weighted energy.
+        cost: predicted nats per token by rounding to nearest, and the price of energy.
+        energy: mean energy of the weights' codes over that of all values.
+        codes: sorted.
     """
 
     period_ps: float
     loss: float
+    cost: float
+    energy: float
     codes: tuple[int, ...]
 
 
@@ -102,21 +121,39 @@ class CodebookSearch:
 
 def search_codebooks(
     model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
-    points: PointConfig | None = None,
+    points: PointConfig | None = None, prices: PriceConfig | None = None,
 ) -> CodebookSearch:
     """Return the fast and the slow codebook for `model` on the MAC of `profile`."""
-    points = points or PointConfig()
-    histogram = weight_histogram(model, sensitivity, config.fold)
-    slow = search_class(histogram, profile, points, config, config.slow_values, math.inf)
-    limit_ps = slow.front[slow.chosen].period_ps
-    fast = search_class(histogram, profile, points, config, config.fast_values, limit_ps)
+    question = make_question(model, profile, sensitivity, config, points, prices)
+    slow = search_class(question, config.slow_values, math.inf)
+    fast = search_class(question, config.fast_values, slow.front[slow.chosen].period_ps)
     return CodebookSearch((fast, slow))
 
 
+def search_one(
+    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig, values: int,
+    points: PointConfig | None = None, prices: PriceConfig | None = None,
+) -> ClassSearch:
+    """Return the one codebook of at most `values` values for all tiles of `model`."""
+    return search_class(make_question(model, profile, sensitivity, config, points, prices), values, math.inf)
+
+
+def make_question(
+    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
+    points: PointConfig | None, prices: PriceConfig | None,
+) -> Question:
+    """Return what classes are searched for in."""
+    histogram = weight_histogram(model, sensitivity, config.fold)
+    return Question(histogram, profile, points or PointConfig(), config, prices or PriceConfig())
+
+
 def weight_histogram(model: nn.Module, sensitivity: Sensitivity, fold: int) -> Histogram:
-    """Return where the model's weights lie in units of their fold's spread, weighted with Fisher x spread^2."""
+    """Return where the model's weights lie in units of their fold's spread, weighted with Fisher x spread^2 / 2.
+
+    A squared error then costs nats per token, as far as weights err independently of each other.
+    """
     edges = np.linspace(-HISTOGRAM_REACH, HISTOGRAM_REACH, HISTOGRAM_BINS + 1)
-    mass, moment = np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS)
+    mass, moment, count = np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS)
     for name, linear in list_linears(model).linears.items():
         weight = linear.weight.detach().double().cpu().numpy()
         fisher = sensitivity.layers[name].read("fisher")
@@ -125,29 +162,36 @@ def weight_histogram(model: nn.Module, sensitivity: Sensitivity, fold: int) -> H
             part, counted = weight[:, start : start + fold], kept[:, start : start + fold]
             spread = np.sqrt((part**2 * counted).sum(1, keepdims=True) / np.maximum(counted.sum(1, keepdims=True), 1))
             unit = np.divide(part, spread, out=np.zeros_like(part), where=spread > 0)
-            worth = fisher[:, start : start + fold] * spread**2 * counted
+            worth = fisher[:, start : start + fold] * spread**2 * counted / 2
             mass += np.histogram(unit, edges, weights=worth)[0]
             moment += np.histogram(unit, edges, weights=worth * unit)[0]
+            count += np.histogram(unit, edges, weights=counted.astype(float))[0]
     centre = np.divide(moment, mass, out=(edges[1:] + edges[:-1]) / 2, where=mass > 0)
-    return Histogram(centre, mass)
+    return Histogram(centre, mass, count)
 
 
-def search_class(
-    histogram: Histogram, profile: MacProfile, points: PointConfig, config: CodebookConfig, values: int, limit_ps: float
-) -> ClassSearch:
-    """Return the codebook of at most `values` codes within `limit_ps`, taken from its front by the rule of `config`."""
-    front = class_front(histogram, profile, points, config, values, limit_ps)
+def search_class(question: Question, values: int, limit_ps: float) -> ClassSearch:
+    """Return the codebook of at most `values` codes within `limit_ps`, taken from its front by the config's rule."""
+    profile, points, config = question.profile, question.points, question.config
+    front = class_front(question, values, limit_ps)
+    slowest = period_of_all(profile, points)
     if config.rule == "slack":
         literal = profile.fastest(values, footing(profile, points).corners, points.arrival)
         fastest = proposed_period_ps(profile, literal, points)
         chosen = pick_within(front, fastest * (1 + config.slack))
-        why = f"least loss within {config.slack:.1%} of the {values} fastest values' {fastest:.0f} ps"
+        why = f"least cost within {config.slack:.1%} of the {values} fastest values' {fastest:.0f} ps"
+    elif config.rule == "price":
+        whole = [point.cost + question.prices.time * point.period_ps / slowest for point in front]
+        chosen = int(np.argmin(whole))
+        why = f"least cost with time at {question.prices.time:g} nats over {len(front)} points"
     else:
         chosen = pick_knee(front, config.useful)
-        why = f"knee of log loss against period over {len(front)} points"
-    taken, slowest = front[chosen], period_of_all(profile, points)
-    gain = f"{slowest / taken.period_ps:.3f}x the clock of all values"
+        why = f"knee of log cost against period over {len(front)} points"
+    taken = front[chosen]
+    gain = f"{slowest / taken.period_ps:.3f}x the clock and {taken.energy:.3f} of the energy of all values"
     reason = f"{why}: {len(taken.codes)} values, {taken.period_ps:.0f} ps, {gain}, loss {taken.loss:.4f}"
+    if question.prices.energy:
+        reason += f", energy at {question.prices.energy:g} nats"
     if profile.head.weight_mode == "streaming":
         reason += "; ranked with all lanes alike, a set certificate decides"
     codebook = make_codebook(f"fast{values}", taken.codes, profile, points)
@@ -159,18 +203,20 @@ def period_of_all(profile: MacProfile, points: PointConfig) -> float:
     return proposed_period_ps(profile, WEIGHTS, points)
 
 
-def class_front(
-    histogram: Histogram, profile: MacProfile, points: PointConfig, config: CodebookConfig, values: int, limit_ps: float
-) -> tuple[FrontPoint, ...]:
-    """Return the points of least loss, by increasing period; what is slower without losing less is left out."""
+def class_front(question: Question, values: int, limit_ps: float) -> tuple[FrontPoint, ...]:
+    """Return the points of least cost, by increasing period; what is slower without costing less is left out."""
+    profile, points, config = question.profile, question.points, question.config
     reaches = np.linspace(1.2, 4.4, config.scales)
-    delay_ps = planned_bounds(profile, points)
+    delay_ps, n_weights = planned_bounds(profile, points), float(question.histogram.count.sum())
+    prices = value_prices(profile, points, question.prices, n_weights)
+    energy = relative_energy(profile, points)
     found: list[FrontPoint] = []
     for limit in candidate_delays(profile, points, values, config.periods):
         allowed = np.union1d(WEIGHTS[delay_ps <= limit], [0])
-        subset: Subset = best_subset(histogram, allowed, values, reaches)
+        subset: Subset = best_subset(question.histogram, allowed, values, reaches, prices[profile.positions(allowed)],
+                                     energy[profile.positions(allowed)])
         period_ps = proposed_period_ps(profile, subset.codes, points)
-        found.append(FrontPoint(period_ps, subset.loss, subset.codes))
+        found.append(FrontPoint(period_ps, subset.loss, subset.cost, subset.energy, subset.codes))
     allowed_points = [point for point in found if point.period_ps <= limit_ps] or found[:1]
     return undominated(allowed_points)
 
@@ -188,26 +234,26 @@ def candidate_delays(profile: MacProfile, points: PointConfig, values: int, coun
 
 
 def undominated(points: list[FrontPoint]) -> tuple[FrontPoint, ...]:
-    """Return the points by increasing period and falling loss."""
+    """Return the points by increasing period and falling cost."""
     kept: list[FrontPoint] = []
-    for point in sorted(points, key=lambda p: (p.period_ps, p.loss)):
-        if not kept or point.loss < kept[-1].loss:
+    for point in sorted(points, key=lambda p: (p.period_ps, p.cost)):
+        if not kept or point.cost < kept[-1].cost:
             kept.append(point)
     return tuple(kept)
 
 
 def pick_knee(front: tuple[FrontPoint, ...], useful: float) -> int:
-    """Return the position of the useful point farthest below the line between the ends, in period and log loss.
+    """Return the position of the useful point farthest below the line between the ends, in period and log cost.
 
     Of two useful points the faster is taken.
     """
-    first = next(i for i, point in enumerate(front) if point.loss <= useful * front[-1].loss)
+    first = next(i for i, point in enumerate(front) if point.cost <= useful * front[-1].cost)
     period = np.array([point.period_ps for point in front[first:]])
-    loss = np.log(np.array([max(point.loss, 1e-12) for point in front[first:]]))
+    cost = np.log(np.array([max(point.cost, 1e-12) for point in front[first:]]))
     if len(period) < 3:
         return first
     across = (period - period[0]) / (period[-1] - period[0])
-    down = (loss[0] - loss) / (loss[0] - loss[-1])
+    down = (cost[0] - cost) / (cost[0] - cost[-1])
     return first + int(np.argmax(down - across))
 
 

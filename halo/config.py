@@ -18,6 +18,7 @@ from halo.methods import Method
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
 from halo.plugins import resolve
+from halo.prices import PriceConfig
 from halo.quantize import QuantizeConfig
 from halo.sensitivity import SensitivityConfig
 from halo.tiles import TileConfig, Variant
@@ -56,6 +57,7 @@ class RunConfig:
     variants: tuple[Variant, ...] = ("perf-opt", "bal", "acc-opt")
     baselines: tuple[str, ...] = ()
     points: PointConfig = field(default_factory=PointConfig)
+    prices: PriceConfig = field(default_factory=PriceConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     sensitivity: SensitivityConfig = field(default_factory=SensitivityConfig)
     codebook: CodebookConfig = field(default_factory=CodebookConfig)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from halo.layer_task import LayerTask, SparsePart
-from halo.rounding import nearest
+from halo.layer_task import SparsePart
+from halo.levels import Levels
 
 BLOCK = 128
 LARGEST_VALUE = 127
@@ -27,40 +27,6 @@ class Factor:
     upper: torch.Tensor
     order: torch.Tensor
     fallback: str
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """Rounds one column of all rows: each row with its own tile's codebook and its own scale.
-
-    Attributes:
-        scales: float32 `[out, in]`.
-        classes: int64 `[out, in]`.
-        codes: position -> codes `[K]`.
-        used: the positions that occur in each column.
-    """
-
-    scales: torch.Tensor
-    classes: torch.Tensor
-    codes: tuple[torch.Tensor, ...]
-    used: tuple[tuple[int, ...], ...]
-
-    def round(self, column: int, values: torch.Tensor) -> torch.Tensor:
-        """Return the nearest codes of `values` `[out]` in column `column`."""
-        unit = values / self.scales[:, column]
-        first, *others = self.used[column]
-        rounded = nearest(unit, self.codes[first])
-        for position in others:
-            rounded = torch.where(self.classes[:, column] == position, nearest(unit, self.codes[position]), rounded)
-        return rounded
-
-
-def make_levels(task: LayerTask, scales: torch.Tensor) -> Levels:
-    """Return the levels of `task` for scales of every weight `[out, in]`."""
-    codes = tuple(task.codes_of(position) for position in range(len(task.codebooks)))
-    per_tile = [tuple(sorted({int(k) for k in column})) for column in task.tiles.classes.T]
-    used = tuple(per_tile[column // task.tiles.tile_in] for column in range(scales.shape[1]))
-    return Levels(scales, task.classes, codes, used)
 
 
 def factorize(hessian: torch.Tensor, order: torch.Tensor, damping: float) -> Factor:
@@ -114,7 +80,9 @@ def feed_back(
         for at in range(start, stop):
             column, wanted = columns[at], rest[:, at]
             kept = sparse.mask[:, column]
-            codes[:, column] = torch.where(kept, 0.0, levels.round(column, wanted))
+            # An error in this column costs error^2 / U_jj^2 once the later ones have made up for it.
+            rounded = levels.choose(column, wanted, float(factor.upper[at, at]) ** -2)
+            codes[:, column] = torch.where(kept, 0.0, rounded)
             integers = torch.round(wanted / row_scales).clamp(-LARGEST_VALUE, LARGEST_VALUE)
             values[:, column] = torch.where(kept, integers, 0.0)
             got = codes[:, column] * levels.scales[:, column] + values[:, column] * sparse.scales
@@ -128,10 +96,10 @@ def feed_back(
 def descend(
     weight: torch.Tensor, hessian: torch.Tensor, levels: Levels, codes: torch.Tensor, sparse: SparsePart
 ) -> torch.Tensor:
-    """Return codes after one sweep of coordinate descent; a row's error tr(dW H dW^T) never rises.
+    """Return codes after one sweep of coordinate descent; a row's error and energy cost together never rise.
 
-    Each column in turn takes the code that is best for the row while all others hold: the one nearest to the minimum
-    of a parabola. Sparse positions hold still, and so do columns that no token reaches.
+    Each column in turn takes the code that is best for the row while all others hold: error is a parabola in it.
+    Sparse positions hold still, and so do columns that no token reaches.
     """
     hessian, codes = hessian.float(), codes.clone()
     gradient = (weight - codes * levels.scales - sparse.values * sparse.scales[:, None]) @ hessian
@@ -142,7 +110,8 @@ def descend(
         moves = torch.zeros_like(local)
         for column in filter(live.__getitem__, range(start, stop)):
             at, scale = column - start, levels.scales[:, column]
-            best = levels.round(column, codes[:, column] * scale + local[:, at] / hessian[column, column])
+            curvature = float(hessian[column, column])
+            best = levels.choose(column, codes[:, column] * scale + local[:, at] / curvature, curvature)
             best = torch.where(sparse.mask[:, column], 0.0, best)
             moves[:, at] = (best - codes[:, column]) * scale
             codes[:, column] = best

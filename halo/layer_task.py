@@ -24,6 +24,8 @@ class LayerTask:
         fisher: float32 `[out, in]`, mean squared gradients.
         tiles: each tile's position in `codebooks`.
         fold: R, rows of the reduction axis that share a scale.
+        worth: what a unit of each row's error e H e^T costs, nats per token, float32 `[out]`; None: rows cost alike.
+        prices: what the energy of each value of -128..127 costs, nats per token, float32 `[256]`; None: nothing.
     """
 
     name: str
@@ -34,6 +36,8 @@ class LayerTask:
     codebooks: tuple[Codebook, ...]
     tiles: TileMap
     fold: int
+    worth: torch.Tensor | None = None
+    prices: torch.Tensor | None = None
 
     @property
     def classes(self) -> torch.Tensor:

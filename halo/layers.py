@@ -32,6 +32,9 @@ class QuantizedLinear:
         bias: float32 `[out]`, or None.
         loss: tr(dW H dW^T) / tr(W H W^T), the share of the layer's output energy that is error.
         fallback: '' or what went differently from what was asked.
+        input_scales: float16 `[in]`: inputs are divided by them before they become int8; None for 1.
+        row_values: where every row has a table of its own, how many int8 values that holds; 0: codes are those of the
+            tiles' codebooks.
     """
 
     name: str
@@ -45,11 +48,13 @@ class QuantizedLinear:
     bias: np.ndarray | None
     loss: float
     fallback: str
+    input_scales: np.ndarray | None = None
+    row_values: int = 0
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
         for array in (self.codes, self.scales, self.sparse_rows, self.sparse_cols, self.sparse_values,
-                      self.sparse_scales, self.bias):
+                      self.sparse_scales, self.bias, self.input_scales):
             if array is not None:
                 array.setflags(write=False)
 
@@ -65,8 +70,8 @@ class EffectiveBits:
 
     Attributes:
         index: indices into the codebooks.
-        scales: fp16 fold scales.
-        tables: the codebooks themselves and the class of each tile.
+        scales: fp16 fold scales, and of inputs where there are any.
+        tables: the codebooks themselves, those of rows, and the class of each tile.
         sparse: int8 values, their columns, row pointers and row scales.
     """
 
@@ -104,18 +109,27 @@ class QuantizedModel:
         weights = sum(layer.codes.size for layer in self.layers)
         used = sorted({int(k) for layer in self.layers for k in np.unique(layer.tiles.classes)})
         class_bits = math.ceil(math.log2(len(used))) if len(used) > 1 else 0
-        tables = CODE_BITS * sum(len(self.codebooks[k].codes) for k in used)
+        own = all(layer.row_values for layer in self.layers)
+        tables = 0 if own else CODE_BITS * sum(len(self.codebooks[k].codes) for k in used)
         tables += sum(layer.tiles.classes.size for layer in self.layers) * class_bits
+        tables += sum(layer.codes.shape[0] * layer.row_values for layer in self.layers) * CODE_BITS
         index = sum(index_bits(layer, self.codebooks) for layer in self.layers)
-        scales = sum(layer.scales.size for layer in self.layers) * SCALE_BITS
+        scales = sum(scale_bits(layer) for layer in self.layers)
         sparse = sum(sparse_bits(layer) for layer in self.layers)
         return EffectiveBits(index / weights, scales / weights, tables / weights, sparse / weights)
 
 
 def index_bits(layer: QuantizedLinear, codebooks: tuple[Codebook, ...]) -> float:
     """Return the bits of all indices of a layer; an edge tile counts the weights it has."""
+    if layer.row_values:
+        return float(layer.codes.size * math.ceil(math.log2(layer.row_values)))
     bits = np.array([codebook.index_bits for codebook in codebooks])[layer.tiles.classes]
     return float((bits * layer.tiles.sizes(*layer.codes.shape)).sum())
+
+
+def scale_bits(layer: QuantizedLinear) -> int:
+    """Return the bits of all scales of a layer."""
+    return (layer.scales.size + (0 if layer.input_scales is None else layer.input_scales.size)) * SCALE_BITS
 
 
 def sparse_bits(layer: QuantizedLinear) -> int:
@@ -135,8 +149,13 @@ def spread_scales(scales: np.ndarray, in_features: int, fold: int) -> np.ndarray
 
 
 def dequantize(layer: QuantizedLinear, fold: int) -> np.ndarray:
-    """Return what a layer stands for: codes x fold scales + sparse values x row scales, float32 `[out, in]`."""
+    """Return what a layer stands for: codes x fold scales + sparse values x row scales, float32 `[out, in]`.
+
+    Where inputs have scales, it stands for the weights of the divided inputs over them.
+    """
     weight: np.ndarray = layer.codes.astype(np.float32) * spread_scales(layer.scales, layer.codes.shape[1], fold)
     values = layer.sparse_values.astype(np.float32) * layer.sparse_scales.astype(np.float32)[layer.sparse_rows]
     weight[layer.sparse_rows, layer.sparse_cols] += values
+    if layer.input_scales is not None:
+        weight /= layer.input_scales.astype(np.float32)
     return weight

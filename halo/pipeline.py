@@ -3,77 +3,36 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
-
-from characterization.artifact import digest_of
 from characterization.profile import MacProfile
 from characterization.profile_file import profile_digest
 from halo.accelerators import Accelerator
-from halo.assignment import TileLosses, choose_classes, measure_tile_losses
 from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
-from halo.codebook import Codebook, grid_codebook
-from halo.codebook_search import CodebookSearch, search_codebooks
 from halo.config import RunConfig
 from halo.cost import CostReport
 from halo.cost import compare as compare_costs
 from halo.dvfs import check_plan, plan_dvfs
 from halo.errors import OutputError
-from halo.evaluation import (
-    EvaluationConfig,
-    Quality,
-    Reference,
-    activation_quality,
-    compare,
-    measure_reference,
-    quality,
-    reference_quality,
-)
+from halo.evaluation import Quality, activation_quality, reference_quality
+from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.mac import load_mac
-from halo.methods import Method
-from halo.model import LoadedModel, list_linears, load_model, torch_tools
+from halo.model import list_linears, load_model, torch_tools
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig, DvfsPlan, all_zero
 from halo.plugins import resolve
-from halo.quantize import describe, quantize
-from halo.recipes import Recipe, choose_recipes, variant_recipe
+from halo.preparation import Prepared, Progress, codebooks_of, make_quantized, prepare, quantized_once, step_of
+from halo.recipes import W8A8, Recipe, choose_recipes, named_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
-from halo.results import PHASES, RESULTS, Accuracy, MethodResult, load_accuracy, save_accuracy, save_result, save_run
-from halo.runtime import Int8Linear, swapped
-from halo.sensitivity import Sensitivity, measure_sensitivity
-from halo.tiles import TileMap, Variant, uniform_map
-from halo.tokens import TokenWindows, WindowConfig, read_windows
+from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
+from halo.tiles import Variant
 from halo.workload import Workload, shape_workload
-
-Progress = Callable[[str, int, int], None]
-Step = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """What every recipe of a run starts from.
-
-    Attributes:
-        search, losses: None where no recipe asks for searched codebooks.
-    """
-
-    config: RunConfig
-    profile: MacProfile
-    loaded: LoadedModel
-    tokens: TokenWindows
-    sensitivity: Sensitivity
-    search: CodebookSearch | None
-    losses: TileLosses | None
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResult, ...]:
@@ -83,9 +42,33 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
     """
     recipes = choose_recipes(config.variants, config.baselines)
     prepared = prepare(config, recipes, progress)
+    judge = make_judge(config, prepared.loaded, progress)
+    results = make_results(prepared, recipes, judge, progress)
+    save_run(config.out, shared_facts(prepared, recipes, judge, results[0]))
+    render(config.out)
+    return results
+
+
+def compare_methods(
+    config: RunConfig, names: Sequence[str], progress: Progress | None = None
+) -> tuple[MethodResult, ...]:
+    """Return the results of recipes by name, W8A8 first as what ratios are against: what `run` does, without a report.
+
+    Raises:
+        ConfigError: a name that is not known.
+    """
+    recipes = named_recipes((W8A8, *names) if names else ())
+    prepared = prepare(config, recipes, progress)
+    return make_results(prepared, recipes, make_judge(config, prepared.loaded, progress), progress)
+
+
+def make_results(
+    prepared: Prepared, recipes: tuple[Recipe, ...], judge: Judge, progress: Progress | None
+) -> tuple[MethodResult, ...]:
+    """Return every recipe quantized, planned, estimated and judged; each result is saved as soon as it is there."""
+    config = prepared.config
     books = {recipe.label: codebooks_of(prepared, recipe) for recipe in recipes}
     require_certificates(prepared.profile, config.points, books, config.profile, config.out)
-    judge = make_judge(config, prepared.loaded, progress)
     results = []
     for recipe in recipes:
         quantized = quantized_once(prepared, recipe, progress)
@@ -96,156 +79,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
         result = summarize(prepared, recipe, quantized, plan, costs, accuracy)
         save_result(result, config.out)
         results.append(result)
-    save_run(config.out, shared_facts(prepared, recipes, judge, results[0]))
-    render(config.out)
     return tuple(results)
-
-
-def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress | None = None) -> Prepared:
-    """Return profile, model, calibration and sensitivity, and the codebook search where a recipe needs it."""
-    profile = load_mac(config.profile)
-    loaded = load_model(config.model)
-    tokens = read_windows(loaded.tokenizer, config.calibration, config.windows)
-    sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
-                                      step_of(progress, "sensitivity"))
-    search, losses = None, None
-    if any(recipe.ours for recipe in recipes):
-        report_step(progress, "codebooks and tiles", 0, 2)
-        search = search_codebooks(loaded.model, profile, sensitivity, config.codebook, config.points)
-        report_step(progress, "codebooks and tiles", 1, 2)
-        losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles)
-        report_step(progress, "codebooks and tiles", 2, 2)
-    return Prepared(config, profile, loaded, tokens, sensitivity, search, losses)
-
-
-def report_step(progress: Progress | None, stage: str, done: int, total: int) -> None:
-    """Tell how far a stage is, where someone listens."""
-    if progress is not None:
-        progress(stage, done, total)
-
-
-def step_of(progress: Progress | None, stage: str) -> Step | None:
-    """Return the callback of one stage."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(stage, done, total)
-
-
-def codebooks_of(prepared: Prepared, recipe: Recipe) -> tuple[Codebook, ...]:
-    """Return the codebooks of a recipe: the searched ones, fast class first, or its fixed grid."""
-    if not recipe.ours:
-        return (grid_codebook(recipe.grid, prepared.profile, prepared.config.points),)
-    assert prepared.search is not None, "a searched recipe was not announced to prepare()"
-    return prepared.search.codebooks
-
-
-def codebooks_and_tiles(
-    prepared: Prepared, recipe: Recipe
-) -> tuple[tuple[Codebook, ...], Mapping[str, TileMap]]:
-    """Return the codebooks of a recipe and which one each tile uses."""
-    books = codebooks_of(prepared, recipe)
-    if recipe.ours:
-        assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
-        assert recipe.variant is not None, "a searched recipe has a variant"
-        losses = replace(prepared.losses, config=replace(prepared.losses.config, variant=recipe.variant))
-        return books, choose_classes(losses, recipe.variant).maps
-    linears = list_linears(prepared.loaded.model).linears
-    maps = {name: uniform_map(name, linear.out_features, linear.in_features, prepared.config.tiles)
-            for name, linear in linears.items()}
-    return books, maps
-
-
-def method_config(config: RunConfig, method: str) -> Any:
-    """Return the configuration of a method: its table, or its defaults."""
-    return config.method.get(method) or resolve("halo.methods", method, Method).Config()
-
-
-def make_quantized(prepared: Prepared, recipe: Recipe, progress: Progress | None = None) -> QuantizedModel:
-    """Return the quantized model of one recipe."""
-    config = prepared.config
-    codebooks, tiles = codebooks_and_tiles(prepared, recipe)
-    return quantize(
-        prepared.loaded.model, prepared.tokens, codebooks, tiles, prepared.sensitivity, recipe.method,
-        method_config(config, recipe.method), config.quantize, config.out / "work", recipe.label,
-        step_of(progress, f"quantize {recipe.label}"))
-
-
-def quantized_once(prepared: Prepared, recipe: Recipe, progress: Progress | None) -> QuantizedModel:
-    """Return the model of one recipe, from its folder under `out`/models if that was made from the same inputs.
-
-    Raises:
-        OutputError: the folder holds something else than a quantized model.
-    """
-    config = prepared.config
-    folder = config.out / "models" / recipe.label
-    codebooks, tiles = codebooks_and_tiles(prepared, recipe)
-    wanted = describe(prepared.tokens, codebooks, tiles, prepared.sensitivity, recipe.method,
-                      method_config(config, recipe.method), config.quantize)
-    if folder.exists():
-        if not (folder / "quantized.safetensors").is_file():
-            raise OutputError(f"{folder} exists and is not a quantized model; choose another `out` or remove it first.")
-        found = load_quantized(folder)
-        if found.provenance.key == wanted.key:
-            return found
-        shutil.rmtree(folder)
-    save_quantized(folder, config.model, make_quantized(prepared, recipe, progress))
-    return load_quantized(folder)
-
-
-def make_judge(config: RunConfig, loaded: LoadedModel, progress: Progress | None = None) -> Judge:
-    """Return the judge of the run's text and protocol."""
-    protocol = WindowConfig(config.evaluation.window, config.evaluation.windows)
-    return Judge(loaded, read_windows(loaded.tokenizer, config.text, protocol), config.evaluation, progress)
-
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """Measures accuracies against one reference, which is made when first needed and then kept."""
-
-    loaded: LoadedModel
-    tokens: TokenWindows
-    config: EvaluationConfig
-    progress: Progress | None = None
-
-    @cached_property
-    def reference(self) -> Reference:
-        """The original model's predictions on the text."""
-        step = step_of(self.progress, "evaluate the original")
-        return measure_reference(self.loaded.model, self.tokens, self.config, step)
-
-    def key(self, model_key: str) -> str:
-        """Return the digest of what an accuracy depends on."""
-        return digest_of([model_key, self.loaded.digest, self.tokens.digest, asdict(self.config), torch_tools()])
-
-    def originals(self, path: Path) -> tuple[Accuracy, Accuracy]:
-        """Return the accuracy of the original model, and with int8 activations alone; saved at `path`-*.json."""
-        result = []
-        for name, take in (("original", reference_quality), ("int8-activations", activation_quality)):
-            file, key = path.with_name(f"{path.name}-{name}.json"), self.key(name)
-            if not (file.is_file() and load_accuracy(file).key == key):
-                save_accuracy(Accuracy(key, take(self.reference), np.zeros(len(self.tokens.ids))), file)
-            result.append(load_accuracy(file))
-        return result[0], result[1]
-
-    def accuracy(self, quantized: QuantizedModel, path: Path, label: str) -> Accuracy:
-        """Return the accuracy of `quantized`, saved at `path`, measured only if it is not there yet."""
-        key = self.key(quantized.provenance.key)
-        if path.is_file() and (found := load_accuracy(path)).key == key:
-            return found
-        result = self.measure(quantized, key, label)
-        save_accuracy(result, path)
-        return result
-
-    def measure(self, quantized: QuantizedModel, key: str, label: str) -> Accuracy:
-        """Return the accuracy of `quantized`."""
-        model, reference = self.loaded.model, self.reference
-        device = next(model.parameters()).device
-        parts: dict[str, nn.Module] = {
-            layer.name: Int8Linear(layer, quantized.fold).to(device) for layer in quantized.layers}
-        with swapped(model, parts):
-            kl, nats = compare(model, reference.log_probs, self.tokens, self.config,
-                               step_of(self.progress, f"evaluate {label}"))
-        return Accuracy(key, quality(kl, nats, reference), np.asarray(kl - reference.activation_kl))
 
 
 def workloads(config: RunConfig, shape: Any) -> dict[str, Workload]:
@@ -291,19 +125,12 @@ def quantize_to(config: RunConfig, variant: Variant, out: Path, progress: Progre
 
 
 def evaluate_folders(
-    config: RunConfig, folders: Sequence[Path], baselines: Sequence[str], progress: Progress | None = None
+    config: RunConfig, folders: Sequence[Path], progress: Progress | None = None
 ) -> dict[str, Quality]:
-    """Return the accuracy of quantized folders, after the original and `baselines` made on the spot, by name."""
-    recipes = choose_recipes((), baselines)
-    if recipes:
-        prepared = prepare(config, recipes, progress)
-        loaded, models = prepared.loaded, [make_quantized(prepared, recipe, progress) for recipe in recipes]
-    else:
-        loaded, models = load_model(config.model), []
-    judge = make_judge(config, loaded, progress)
+    """Return the accuracy of quantized folders, after the original and int8 activations alone, by name."""
+    judge = make_judge(config, load_model(config.model), progress)
     result = {"original (float32)": reference_quality(judge.reference),
               "int8 activations only": activation_quality(judge.reference)}
-    result |= {model.method: judge.measure(model, "", model.method).quality for model in models}
     for folder in folders:
         result[str(folder)] = judge.measure(load_quantized(folder), "", folder.name).quality
     return result

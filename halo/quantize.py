@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -26,7 +27,7 @@ from halo.sensitivity import Progress, Sensitivity, hooked
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,29 @@ class StopForward(Exception):
     """Raised inside a forward pass once the first block's inputs are known."""
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is to be quantized onto what, and how.
+
+    Attributes:
+        codebooks: what the tile classes index.
+        tiles: layer -> map.
+        method: a file of `halo.methods`, or a dotted path.
+        method_config: that method's `Config`.
+        config: calibration.
+        prices: what the energy of a weight of each value of -128..127 costs, nats per token `[256]`; None: nothing.
+    """
+
+    codebooks: tuple[Codebook, ...]
+    tiles: Mapping[str, TileMap]
+    method: str
+    method_config: Any
+    config: QuantizeConfig
+    prices: np.ndarray | None = None
+
+
 def quantize(
-    model: nn.Module, tokens: TokenWindows, codebooks: tuple[Codebook, ...], tiles: Mapping[str, TileMap],
-    sensitivity: Sensitivity, method: str, method_config: Any, config: QuantizeConfig, work: Path, label: str = "",
+    model: nn.Module, tokens: TokenWindows, sensitivity: Sensitivity, job: Job, work: Path, label: str = "",
     progress: Progress | None = None,
 ) -> QuantizedModel:
     """Return `model` quantized layer by layer, each resumed from `work` where an earlier run finished it.
@@ -66,12 +87,8 @@ def quantize(
     Args:
         model: float32; the same after the call as before it.
         tokens: calibration windows.
-        codebooks: what the tile classes index.
-        tiles: layer -> map.
         sensitivity: of this model.
-        method: a file of `halo.methods`, or a dotted path.
-        method_config: that method's `Config`.
-        config: calibration.
+        job: codebooks, tiles and method.
         work: folder for finished layers.
         label: the name of the result; the method's where empty.
         progress: called with layers done and layers in all.
@@ -80,58 +97,64 @@ def quantize(
         ConfigError: the method is unknown, or a layer has no tile map.
         NumericsError: a layer's scales or result are not finite; the message names it.
     """
-    plugin = resolve("halo.methods", method, Method)
+    plugin = resolve("halo.methods", job.method, Method)
     found = list_linears(model)
-    absent = [name for name in found.linears if name not in tiles]
+    absent = [name for name in found.linears if name not in job.tiles]
     if absent:
         raise ConfigError(f"no tile map for {', '.join(absent)}; were the tiles assigned for another model?")
-    provenance = describe(tokens, codebooks, tiles, sensitivity, method, method_config, config)
+    provenance = describe(tokens, sensitivity, job)
     folder = work / f"quantize-{provenance.key[:20]}"
-    tasks = TaskMaker(dict(found.linears), sensitivity, codebooks, tiles, config.fold)
-    layers = run_layers(model, tokens, tasks, plugin, method_config, config, folder, progress)
-    return QuantizedModel(label or method, codebooks, layers, config.fold, dict(found.skipped), provenance)
+    n_tokens = tokens.ids[: job.config.windows or len(tokens.ids)].size
+    tasks = TaskMaker(dict(found.linears), sensitivity, job, n_tokens)
+    layers = run_layers(model, tokens, tasks, plugin, folder, progress)
+    return QuantizedModel(label or job.method, job.codebooks, layers, job.config.fold, dict(found.skipped), provenance)
 
 
-def describe(
-    tokens: TokenWindows, codebooks: tuple[Codebook, ...], tiles: Mapping[str, TileMap], sensitivity: Sensitivity,
-    method: str, method_config: Any, config: QuantizeConfig,
-) -> Provenance:
+def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Provenance:
     """Return what a quantized model is made from."""
-    maps = {name: [tile.tile_in, tile.tile_out, tile.classes.tolist()] for name, tile in tiles.items()}
-    options = {"version": VERSION, "method": method, "method_config": asdict(method_config), **asdict(config),
-               "codebooks": [asdict(codebook) for codebook in codebooks], "tiles": maps}
+    maps = {name: [tile.tile_in, tile.tile_out, tile.classes.tolist()] for name, tile in job.tiles.items()}
+    options = {"version": VERSION, "method": job.method, "method_config": asdict(job.method_config),
+               **asdict(job.config), "codebooks": [asdict(codebook) for codebook in job.codebooks], "tiles": maps,
+               "prices": None if job.prices is None else job.prices.tolist()}
     return Provenance("quantize", {"sensitivity": sensitivity.digest, "tokens": tokens.digest}, options, torch_tools())
 
 
 @dataclass(frozen=True, eq=False)
 class TaskMaker:
-    """Makes the task of a layer from its Hessian."""
+    """Makes the task of a layer from its Hessian.
+
+    Attributes:
+        n_tokens: behind the Hessians that are given.
+    """
 
     linears: Mapping[str, nn.Linear]
     sensitivity: Sensitivity
-    codebooks: tuple[Codebook, ...]
-    tiles: Mapping[str, TileMap]
-    fold: int
+    job: Job
+    n_tokens: int
 
     def make(self, name: str, hessian: torch.Tensor | None) -> LayerTask:
         """Return the task of layer `name`; its Hessian is the sensitivity's where none is given."""
-        linear, moments = self.linears[name], self.sensitivity.layers[name]
-        device = linear.weight.device
+        linear, moments, job = self.linears[name], self.sensitivity.layers[name], self.job
+        device, n_tokens = linear.weight.device, self.n_tokens
         if hessian is None:
-            hessian = torch.from_numpy(moments.read("hessian"))
+            hessian, n_tokens = torch.from_numpy(moments.read("hessian")), self.sensitivity.n_tokens
+        # Outputs erring independently, an error e of row i costs mean(g_i^2) e H e^T / 2 per token.
+        worth = torch.from_numpy(moments.read("output")).float().to(device) / (2 * n_tokens)
         return LayerTask(
             name, linear.weight.detach().float(), None if linear.bias is None else linear.bias.detach().float(),
-            hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), self.codebooks,
-            self.tiles[name], self.fold,
+            hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
+            job.tiles[name], job.config.fold, worth,
+            None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
         )
 
 
 def run_layers(
-    model: nn.Module, tokens: TokenWindows, tasks: TaskMaker, plugin: ModuleType, method_config: Any,
-    config: QuantizeConfig, folder: Path, progress: Progress | None,
+    model: nn.Module, tokens: TokenWindows, tasks: TaskMaker, plugin: ModuleType, folder: Path,
+    progress: Progress | None,
 ) -> tuple[QuantizedLinear, ...]:
     """Return all layers, block by block; a sequential method sees the inputs that quantized blocks produce."""
     prefix, blocks = decoder_blocks(model)
+    config = tasks.job.config
     layers: list[QuantizedLinear] = []
     inputs: BlockInputs | None = None
     with torch.no_grad():
@@ -145,7 +168,8 @@ def run_layers(
             for name in names:
                 path = folder / f"{name}.safetensors"
                 if name in missing:
-                    save_linear(path, plugin.quantize_layer(tasks.make(name, hessians.get(name)), method_config))
+                    task = tasks.make(name, hessians.get(name))
+                    save_linear(path, plugin.quantize_layer(task, tasks.job.method_config))
                 layers.append(load_linear(path, name))
                 if progress:
                     progress(len(layers), len(tasks.linears))

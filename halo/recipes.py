@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from halo.errors import ConfigError
 from halo.tiles import Variant
@@ -20,8 +21,10 @@ class Recipe:
         label: its name in every table.
         method: a file of `halo.methods`.
         grid: one fixed codebook of `halo.codebook.GRIDS` for every tile; '' for the searched codebooks.
-        variant: the point of the front, where codebooks are searched.
+        variant: the point of the front, where tiles choose between searched codebooks.
         says: what it is, for the report.
+        values: the most values of the one searched codebook that all tiles use; 0 where tiles choose.
+        options: of the method, over what the run's configuration says of it.
     """
 
     label: str
@@ -29,6 +32,8 @@ class Recipe:
     grid: str
     variant: Variant | None
     says: str
+    values: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ours(self) -> bool:
@@ -36,16 +41,36 @@ class Recipe:
         return self.grid == SEARCHED
 
 
+def searched(values: int) -> Recipe:
+    """Return the recipe that gives every tile one searched codebook of at most `values` values."""
+    return Recipe(f"halo-{values}", "halo", SEARCHED, None, f"one searched codebook of at most {values} values", values)
+
+
 W8A8, SHIFTED_W4A8 = "rtn-w8a8", "halo-w4-shifted"
-BASELINES: Mapping[str, Recipe] = {recipe.label: recipe for recipe in (
-    Recipe(W8A8, "rtn", "all", None, "all 256 values, round to nearest, a scale per output channel"),
-    Recipe("rtn-w4a8", "rtn", "w4-low", None, "-8..7, round to nearest, a scale per output channel"),
-    Recipe("rtn-w3a8", "rtn", "w3-low", None, "-4..3, round to nearest, a scale per output channel"),
-    Recipe("gptq-w4a8", "gptq", "w4-shifted", None, "GPTQ, int4 shifted by 4 bits, a scale per output channel"),
-    Recipe(SHIFTED_W4A8, "halo", "w4-shifted", None,
-           "int4 shifted by 4 bits through our own optimizer: same calibration, sparse part and fold scales"),
-    Recipe("halo-w3-shifted", "halo", "w3-shifted", None,
-           "int3 shifted by 5 bits through our own optimizer: same calibration, sparse part and fold scales"),
+PER_CHANNEL, PER_FOLD = "a scale per output channel", "a scale per fold and output channel"
+SAME = "through our own optimizer: same calibration, prices, sparse part and fold scales"
+METHODS: Mapping[str, Recipe] = {recipe.label: recipe for recipe in (
+    Recipe(W8A8, "rtn", "all", None, f"all 256 values, round to nearest, {PER_CHANNEL}"),
+    Recipe("rtn-w4a8", "rtn", "w4-low", None, f"-8..7, round to nearest, {PER_CHANNEL}"),
+    Recipe("rtn-w3a8", "rtn", "w3-low", None, f"-4..3, round to nearest, {PER_CHANNEL}"),
+    Recipe("rtn-w4-shifted", "rtn", "w4-shifted", None, f"int4 shifted by 4 bits, round to nearest, {PER_CHANNEL}"),
+    Recipe("rtn-w3-shifted", "rtn", "w3-shifted", None, f"int3 shifted by 5 bits, round to nearest, {PER_CHANNEL}"),
+    Recipe("gptq-w4a8", "gptq", "w4-shifted", None, f"GPTQ, int4 shifted by 4 bits, {PER_CHANNEL}"),
+    Recipe("gptq-w3a8", "gptq", "w3-shifted", None, f"GPTQ, int3 shifted by 5 bits, {PER_CHANNEL}"),
+    Recipe("gptq-w4a8-grouped", "gptq", "w4-shifted", None, f"GPTQ, int4 shifted by 4 bits, {PER_FOLD}",
+           options={"grouped": True}),
+    Recipe("gptq-w3a8-grouped", "gptq", "w3-shifted", None, f"GPTQ, int3 shifted by 5 bits, {PER_FOLD}",
+           options={"grouped": True}),
+    Recipe("awq-w4a8", "awq", "w4-shifted", None, f"AWQ-like input scaling, int4 shifted by 4 bits, {PER_FOLD}"),
+    Recipe("awq-w3a8", "awq", "w3-shifted", None, f"AWQ-like input scaling, int3 shifted by 5 bits, {PER_FOLD}"),
+    Recipe("squeeze-w4a8", "squeeze", "all", None,
+           "SqueezeLLM-like: a table of 16 int8 values per row by sensitivity-weighted k-means, 0.45 % sparse"),
+    Recipe("squeeze-w3a8", "squeeze", "all", None,
+           "SqueezeLLM-like: a table of 8 int8 values per row by sensitivity-weighted k-means, 0.45 % sparse",
+           options={"values": 8}),
+    Recipe(SHIFTED_W4A8, "halo", "w4-shifted", None, f"int4 shifted by 4 bits {SAME}"),
+    Recipe("halo-w3-shifted", "halo", "w3-shifted", None, f"int3 shifted by 5 bits {SAME}"),
+    searched(8), searched(9), searched(16),
 )}
 
 
@@ -55,14 +80,27 @@ def variant_recipe(variant: Variant) -> Recipe:
                   if variant != "bal" else "searched codebooks, knee of the front")
 
 
-def choose_recipes(variants: Sequence[Variant], baselines: Sequence[str]) -> tuple[Recipe, ...]:
-    """Return the recipes of a run: baselines first, in the order given.
+def choose_recipes(variants: Sequence[Variant], methods: Sequence[str]) -> tuple[Recipe, ...]:
+    """Return the recipes of a run: methods first, in the order given.
 
     Raises:
         ConfigError: a name that is not known.
     """
-    unknown = [f"baselines: {name!r} (known: {', '.join(BASELINES)})" for name in baselines if name not in BASELINES]
+    unknown = [f"baselines: {name!r} (known: {', '.join(METHODS)})" for name in methods if name not in METHODS]
     unknown += [f"variants: {name!r} (known: {', '.join(VARIANTS)})" for name in variants if name not in VARIANTS]
     if unknown:
         raise ConfigError(f"unknown {'; '.join(unknown)}.")
-    return (*(BASELINES[name] for name in baselines), *(variant_recipe(variant) for variant in variants))
+    return (*(METHODS[name] for name in methods),
+            *(variant_recipe(variant) for variant in variants))
+
+
+def named_recipes(names: Sequence[str]) -> tuple[Recipe, ...]:
+    """Return recipes by label, variants ("halo-bal") included, in the order given.
+
+    Raises:
+        ConfigError: a name that is not known, or none at all.
+    """
+    known = dict(METHODS) | {recipe.label: recipe for recipe in map(variant_recipe, VARIANTS)}
+    if unknown := [name for name in names if name not in known] or ([] if names else ["nothing"]):
+        raise ConfigError(f"--methods: {', '.join(unknown)} not known; known are {', '.join(known)}.")
+    return tuple(known[name] for name in dict.fromkeys(names))

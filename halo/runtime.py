@@ -29,6 +29,7 @@ class Int8Linear(nn.Module):
     bias: torch.Tensor | None
     sparse: torch.Tensor | None
     sparse_scales: torch.Tensor
+    input_scales: torch.Tensor | None
 
     def __init__(self, layer: QuantizedLinear, fold: int) -> None:
         super().__init__()
@@ -39,10 +40,13 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", None if layer.bias is None else torch.from_numpy(layer.bias.astype(np.float32)))
         self.register_buffer("sparse_scales", torch.from_numpy(layer.sparse_scales.astype(np.float32)))
         self.register_buffer("sparse", sparse_matrix(layer))
+        inputs = layer.input_scales
+        self.register_buffer("input_scales", None if inputs is None else torch.from_numpy(inputs.astype(np.float32)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output `[..., out]` for `x` `[..., in]`."""
-        values, scale = quantize_activations(x.flatten(0, -2).float())
+        flat = x.flatten(0, -2).float()
+        values, scale = quantize_activations(flat if self.input_scales is None else flat / self.input_scales)
         total = torch.zeros(values.shape[0], self.out_features, device=x.device)
         for index, start in enumerate(range(0, self.in_features, self.fold)):
             part = slice(start, start + self.fold)

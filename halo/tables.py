@@ -51,6 +51,33 @@ def summary_row(result: MethodResult, bases: Sequence[MethodResult]) -> tuple[st
     return tuple(cells)
 
 
+def comparison_grid(results: Sequence[MethodResult]) -> Grid:
+    """Return one row per method: KL with its interval, perplexity, bits, and ratios for the linear layers."""
+    base = reference_of(results)
+    rows = tuple(comparison_row(result, base) for result in results)
+    protocol = base.accuracy.quality.protocol
+    caption = (f"Linear layers; KL to the original in nats per token, net of int8 activations, with its 95 % interval "
+               f"over {protocol['windows']} windows of {protocol['window']} tokens. Ratios to {base.label}, prefill on "
+               "chip; MAC energy: cells, nets and registers at the weights' own values. Below 1 is better.")
+    columns = ("method", "KL net", "95 % interval", "perplexity", "effective bits", "time", "energy", "MAC energy")
+    return Grid(columns, rows, caption, labels_of_ours(results))
+
+
+def comparison_row(result: MethodResult, base: MethodResult) -> tuple[str, ...]:
+    """Return one row of a comparison."""
+    found, net = result.accuracy.quality, result.accuracy.quality.net_kl
+    ratio = compare(result.costs["prefill"], base.costs["prefill"])
+    return (result.label, f"{net.mean:.5f}", f"{net.low:.5f} .. {net.high:.5f}",
+            f"{found.perplexity:.4f} ({100 * found.perplexity_change:+.2f} %)", f"{result.bits.total:.3f}",
+            f"{1 / ratio.speedup:.3f}", f"{ratio.energy:.3f}", f"{mac_energy(result) / mac_energy(base):.3f}")
+
+
+def mac_energy(result: MethodResult) -> float:
+    """Return the energy of multipliers, adders and their registers in a prefill of the linear layers, fJ."""
+    energy = result.costs["prefill"].total().energy
+    return energy.mac_fj + energy.registers_fj
+
+
 def cost_grid(
     costs: Sequence[CostReport], bases: Sequence[CostReport], scope: Scope, ours: frozenset[str] = frozenset()
 ) -> Grid:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from halo.feedback import activation_order, factorize, feed_back, make_levels, natural_order
+from halo.feedback import activation_order, factorize, feed_back, natural_order
 from halo.layer_task import LayerTask, finish, no_sparse, spread
 from halo.layers import QuantizedLinear
+from halo.levels import make_levels
 from halo.rounding import search_scales
 
 sequential = True

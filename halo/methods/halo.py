@@ -1,4 +1,8 @@
-"""HALO's quantizer: per tile a codebook, per fold a scale, a sparse part, error feedback, then coordinate descent."""
+"""HALO's quantizer: per tile a codebook, per fold a scale, a sparse part, error feedback, then coordinate descent.
+
+Codes and scales take turns after the feedback: scales are refitted to the codes in closed form, codes descend column by
+column under the scales. Neither step raises a row's error and energy cost together.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,11 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from halo.errors import ConfigError
-from halo.feedback import (
-    Factor,
-    Levels,
-    activation_order,
-    descend,
-    factorize,
-    feed_back,
-    make_levels,
-    natural_order,
-)
+from halo.feedback import Factor, activation_order, descend, factorize, feed_back, natural_order
 from halo.layer_task import LayerTask, SparsePart, finish, spread
 from halo.layers import QuantizedLinear
+from halo.levels import make_levels
+from halo.refit import dense_target, refit_scales
 from halo.rounding import search_mixed_scales
 from halo.sparse import SparseConfig, select_sparse
 
@@ -32,13 +29,15 @@ class Config:
     Attributes:
         damping: share of the mean diagonal added to the Hessian.
         act_order: columns by falling input energy.
-        sweeps: sweeps of coordinate descent after error feedback.
+        sweeps: at most so many sweeps of coordinate descent after error feedback; fewer where no code changes.
+        refit: scales are refitted to the codes before each sweep and after the last.
         sparse: which weights are kept apart.
     """
 
     damping: float = 0.01
     act_order: bool = True
-    sweeps: int = 1
+    sweeps: int = 6
+    refit: bool = True
     sparse: SparseConfig = field(default_factory=SparseConfig)
 
     def __post_init__(self) -> None:
@@ -60,18 +59,25 @@ def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
     scales = fold_scales(task, sparse, factor)
     levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
     codes, values = feed_back(task.weight, factor, levels, sparse)
-    sparse = replace(sparse, values=values)
-    codes = swept(task, config, levels, codes, sparse)
-    return finish(task, codes, scales, sparse, factor.fallback)
+    codes, scales = take_turns(task, config, codes, scales, replace(sparse, values=values))
+    return finish(task, codes, scales, replace(sparse, values=values), factor.fallback)
 
 
-def swept(task: LayerTask, config: Config, levels: Levels, codes: torch.Tensor, sparse: SparsePart) -> torch.Tensor:
-    """Return the codes after the sweeps that `config` asks for, under the damped Hessian."""
-    damped = task.hessian + torch.eye(len(task.hessian), device=codes.device) * (
+def take_turns(
+    task: LayerTask, config: Config, codes: torch.Tensor, scales: torch.Tensor, sparse: SparsePart
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return codes and scales after the sweeps and refits that `config` asks for, under the damped Hessian."""
+    hessian = task.hessian + torch.eye(len(task.hessian), device=codes.device) * (
         config.damping * task.hessian.diagonal().mean())
+    target = dense_target(task.weight, sparse.values, sparse.scales)
     for _ in range(config.sweeps):
-        codes = descend(task.weight, damped, levels, codes, sparse)
-    return codes
+        if config.refit:
+            scales = refit_scales(target, hessian, scales, codes, task.fold)
+        levels = make_levels(task, spread(scales, codes.shape[1], task.fold))
+        before, codes = codes, descend(task.weight, hessian, levels, codes, sparse)
+        if torch.equal(before, codes):
+            break
+    return codes, refit_scales(target, hessian, scales, codes, task.fold) if config.refit else scales
 
 
 def fold_scales(task: LayerTask, sparse: SparsePart, factor: Factor) -> torch.Tensor:

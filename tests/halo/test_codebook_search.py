@@ -3,9 +3,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from halo.codebook_search import CodebookConfig, FrontPoint, pick_knee, search_codebooks, undominated
+from halo.codebook_search import CodebookConfig, FrontPoint, pick_knee, search_codebooks, search_one, undominated
 from halo.errors import ConfigError
 from halo.operating_point import PointConfig
+from halo.prices import PriceConfig
 from tests.halo.synthetic import CODES, synthetic_profile
 
 CONFIG = CodebookConfig(fold=32, periods=12, scales=5)
@@ -40,14 +41,14 @@ def test_the_fast_class_is_never_slower_than_the_slow_one(searched):
 
 def test_on_a_front_more_time_means_less_loss(searched):
     for search in searched[1].classes:
-        assert all(a.period_ps < b.period_ps and a.loss > b.loss for a, b in pairwise(search.front))
+        assert all(a.period_ps < b.period_ps and a.cost > b.cost for a, b in pairwise(search.front))
         assert search.codebook.codes == search.front[search.chosen].codes
 
 
 def test_the_reason_says_rule_period_and_gain(searched):
     reason = searched[1].classes[1].reason
-    assert reason.startswith("knee of log loss against period over")
-    assert "x the clock of all values, loss" in reason
+    assert reason.startswith("knee of log cost against period over")
+    assert "of the energy of all values, loss" in reason
 
 
 def test_without_slack_no_code_is_slower_than_the_fastest_values(cases):
@@ -90,19 +91,49 @@ def test_where_all_values_are_equally_fast_only_the_loss_decides(cases):
 
 def test_the_knee_is_the_point_farthest_below_the_line():
     losses = [0.14, 0.1, 0.06, 0.055, 0.05]
-    front = tuple(FrontPoint(1000.0 + 100 * i, loss, (0,)) for i, loss in enumerate(losses))
+    front = tuple(FrontPoint(1000.0 + 100 * i, loss, loss, 1.0, (0,)) for i, loss in enumerate(losses))
     assert pick_knee(front, 3.0) == 2
 
 
 def test_points_that_can_hold_no_weights_are_no_candidates():
-    front = tuple(FrontPoint(1000.0 + 100 * i, loss, (0,)) for i, loss in enumerate([0.6, 0.5, 0.05]))
+    front = tuple(FrontPoint(1000.0 + 100 * i, loss, loss, 1.0, (0,)) for i, loss in enumerate([0.6, 0.5, 0.05]))
     assert pick_knee(front, 3.0) == 2
     assert pick_knee(front[1:], 20.0) == 0
 
 
 def test_points_that_lose_in_both_are_left_out():
-    points = [FrontPoint(2.0, 0.5, (0,)), FrontPoint(1.0, 0.4, (0,)), FrontPoint(3.0, 0.1, (0,))]
+    points = [FrontPoint(period, cost, cost, 1.0, (0,)) for period, cost in ((2.0, 0.5), (1.0, 0.4), (3.0, 0.1))]
     assert [point.period_ps for point in undominated(points)] == [1.0, 3.0]
+
+
+def test_priced_energy_buys_cheaper_codebooks_at_more_loss(cases):
+    """Energies follow no grid: one value in three, drawn at random, is cheap."""
+    rng = np.random.default_rng(2)
+    energy = np.where(rng.random(256) < 1 / 3, 800.0, 1600.0)
+    case = cases["llama"]
+    profile = synthetic_profile(delay_ps=np.full(256, 2500.0), energy_fj=energy)
+    free, priced = (search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE, PriceConfig(price))
+                    for price in (0.0, 3.0))
+    for before, after in zip(free.classes, priced.classes, strict=True):
+        own, other = before.front[before.chosen], after.front[after.chosen]
+        assert other.energy < 0.95 * own.energy
+        assert other.loss > own.loss
+        assert "energy at 3 nats" in after.reason
+
+
+def test_priced_time_buys_a_faster_codebook(cases):
+    case, profile = cases["llama"], synthetic_profile(delay_ps=booth_delays())
+    config = CodebookConfig(rule="price", fold=32, periods=12, scales=5)
+    slow, fast = (search_one(case.loaded.model, profile, case.sensitivity, config, 9, FREE, PriceConfig(0.0, price))
+                  for price in (0.0, 1e3))
+    assert slow.chosen == len(slow.front) - 1
+    assert fast.chosen == 0 < slow.chosen
+    assert fast.codebook.max_delay_ps < slow.codebook.max_delay_ps
+
+
+def test_negative_prices_are_refused():
+    with pytest.raises(ConfigError, match="energy = -1 and time = 0 must be 0 or more nats"):
+        PriceConfig(-1.0)
 
 
 def test_class_sizes_are_checked():

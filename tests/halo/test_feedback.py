@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo.codebook import Codebook
-from halo.feedback import activation_order, descend, factorize, feed_back, make_levels, natural_order
+from halo.feedback import activation_order, descend, factorize, feed_back, natural_order
 from halo.layer_task import LayerTask, SparsePart, no_sparse, relative_error, spread
+from halo.levels import make_levels
+from halo.refit import refit_scales
 from halo.rounding import round_to_codebook
 from halo.tiles import TileMap
 
@@ -50,7 +54,7 @@ def test_with_independent_inputs_feedback_is_rounding_to_nearest():
     levels = levels_of(task)
     hessian = torch.diag(torch.arange(1.0, IN + 1).double())
     codes, _ = feed_back(task.weight, factorize(hessian, natural_order(hessian), 0.01), levels, no_sparse(task.weight))
-    nearest = torch.stack([levels.round(column, task.weight[:, column]) for column in range(IN)], 1)
+    nearest = torch.stack([levels.choose(column, task.weight[:, column], 1.0) for column in range(IN)], 1)
     assert torch.equal(codes, nearest)
 
 
@@ -59,7 +63,7 @@ def test_feedback_loses_less_than_rounding_to_nearest(order):
     task = make_task()
     levels, sparse = levels_of(task), no_sparse(task.weight)
     codes, _ = feed_back(task.weight, factorize(task.hessian, order(task.hessian), 0.01), levels, sparse)
-    nearest = torch.stack([levels.round(column, task.weight[:, column]) for column in range(IN)], 1)
+    nearest = torch.stack([levels.choose(column, task.weight[:, column], 1.0) for column in range(IN)], 1)
     assert error_of(task, levels, codes, sparse) < 0.5 * error_of(task, levels, nearest, sparse)
 
 
@@ -68,7 +72,7 @@ def test_feedback_loses_less_than_rounding_to_nearest(order):
 def test_descent_never_raises_the_error_of_any_row(seed):
     task = make_task(seed)
     levels, sparse = levels_of(task), no_sparse(task.weight)
-    codes = torch.stack([levels.round(column, task.weight[:, column]) for column in range(IN)], 1)
+    codes = torch.stack([levels.choose(column, task.weight[:, column], 1.0) for column in range(IN)], 1)
     for _ in range(3):
         after = descend(task.weight, task.hessian, levels, codes, sparse)
         rows = [(task.weight - c * levels.scales).double() for c in (codes, after)]
@@ -76,6 +80,49 @@ def test_descent_never_raises_the_error_of_any_row(seed):
         assert (new <= old * (1 + 1e-5)).all()
         codes = after
     assert all(set(codes[task.classes == k].int().tolist()) <= set(b.codes) for k, b in enumerate(task.codebooks))
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**31), st.floats(1e-4, 1e-1))
+def test_neither_descent_nor_refit_raises_error_and_energy_together(seed, price):
+    """The cost of a row is worth x error + prices of its codes; each step lowers it or leaves it."""
+    task = make_task(seed)
+    prices = price * torch.rand(256, generator=torch.Generator().manual_seed(seed))
+    task = replace(task, worth=torch.linspace(0.1, 3, OUT), prices=prices)
+    scales, sparse = round_to_codebook(task.weight, torch.ones(IN), task.codes_of(1), FOLD)[1], no_sparse(task.weight)
+
+    def cost(codes, scales):
+        levels = make_levels(task, spread(scales, IN, FOLD))
+        error = (task.weight - codes * levels.scales).double()
+        return task.worth * ((error @ task.hessian) * error).sum(1) + levels.energy_cost(codes)
+
+    codes = torch.stack([make_levels(replace(task, prices=None), spread(scales, IN, FOLD)).choose(
+        column, task.weight[:, column], 1.0) for column in range(IN)], 1)
+    before = cost(codes, scales)
+    for _ in range(3):
+        codes = descend(task.weight, task.hessian, make_levels(task, spread(scales, IN, FOLD)), codes, sparse)
+        swept = cost(codes, scales)
+        assert (swept <= before * (1 + 1e-5)).all()
+        scales = refit_scales(task.weight, task.hessian, scales, codes, FOLD)
+        before = cost(codes, scales)
+        assert (before <= swept * (1 + 1e-5)).all()
+    assert torch.equal(scales, scales.half().float())
+    assert all(set(codes[task.classes == k].int().tolist()) <= set(b.codes) for k, b in enumerate(task.codebooks))
+
+
+def test_a_refit_finds_the_scales_that_made_the_weights():
+    task = make_task()
+    codes = torch.from_numpy(np.random.default_rng(1).choice(np.array(FAST.codes), (OUT, IN))).float()
+    true = torch.rand(OUT, 7, generator=torch.Generator().manual_seed(1)).half().float() + 2.0**-6
+    found = refit_scales(codes * spread(true, IN, FOLD), task.hessian, true * 1.3, codes, FOLD)
+    assert torch.allclose(found, true, rtol=2e-3)
+
+
+def test_a_fold_of_zeros_keeps_its_scale():
+    task = make_task()
+    codes = torch.zeros(OUT, IN)
+    scales = torch.full((OUT, 7), 0.25)
+    assert torch.equal(refit_scales(task.weight, task.hessian, scales, codes, FOLD), scales)
 
 
 def test_sparse_positions_hold_zero_in_the_dense_part_and_their_error_is_passed_on():

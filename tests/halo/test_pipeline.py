@@ -14,13 +14,13 @@ from halo.cost import load_cost
 from halo.dry_run import dry_run
 from halo.errors import ConfigError, OutputError, PlanError
 from halo.layers import dequantize, spread_scales
-from halo.pipeline import estimate_folder, evaluate_folders, plan_folder, quantize_to, run
+from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan import DvfsConfig, load_plan
 from halo.recipes import choose_recipes
 from halo.references import reference_models
 from halo.report import render
 from halo.results import load_result, load_results, load_run
-from halo.tables import summary_grid
+from halo.tables import comparison_grid, summary_grid
 from halo.verdict import kl_difference, strongest_baseline, verdicts
 from tests.halo.synthetic import POINTS, SIGN_OFF, synthetic_profile
 from tests.halo.tiny import save_model, text_of
@@ -214,12 +214,37 @@ def test_references_stay_within_half_a_step_of_what_they_round(finished):
         assert np.quantile(error / step, 0.99) <= 0.51
 
 
-def test_folders_are_evaluated_beside_the_original_and_baselines(finished):
+def test_folders_are_evaluated_beside_the_original(finished):
     _, config, results, _ = finished
-    found = evaluate_folders(config, [config.out / "models" / "halo-bal"], ["rtn-w8a8"])
-    assert list(found)[:3] == ["original (float32)", "int8 activations only", "rtn-w8a8"]
+    found = evaluate_folders(config, [config.out / "models" / "halo-bal"])
+    assert list(found)[:2] == ["original (float32)", "int8 activations only"]
     assert found[str(config.out / "models" / "halo-bal")] == results[2].accuracy.quality
-    assert found["rtn-w8a8"] == results[0].accuracy.quality
+
+
+def test_methods_are_compared_by_name_beside_w8a8(finished, tmp_path):
+    root, _, results, _ = finished
+    names = ("halo-bal", "awq-w4a8", "squeeze-w3a8", "gptq-w4a8-grouped", "halo-9")
+    compared = compare_methods(build_config(tables_of(root, out=str(tmp_path)), "test"), names)
+    assert [result.label for result in compared] == ["rtn-w8a8", *names]
+    assert compared[1].accuracy.quality == results[2].accuracy.quality
+    w8a8, _, awq, squeeze, gptq, nine = compared
+    # A table of 8 int8 values for each row, and a sparse part, on top of the indices.
+    assert squeeze.bits.index == 3
+    assert squeeze.bits.tables > 8 * 8 / 80
+    assert awq.bits.scales > gptq.bits.scales > 16 / 32
+    assert nine.bits.index == 3.2
+    assert all(result.accuracy.quality.net_kl.mean > w8a8.accuracy.quality.net_kl.mean for result in compared[1:])
+    grid = comparison_grid(compared)
+    assert [row[0] for row in grid.rows] == ["rtn-w8a8", *names]
+    assert grid.rows[0][-3:] == ("1.000", "1.000", "1.000")
+    assert grid.ours == {"halo-bal", "halo-9"}
+
+
+def test_a_method_that_is_not_known_is_refused(finished):
+    with pytest.raises(ConfigError, match=r"--methods: w2 not known; known are rtn-w8a8, .*, halo-16, halo-perf-opt"):
+        compare_methods(finished[1], ["halo-9", "w2"])
+    with pytest.raises(ConfigError, match=r"--methods: nothing not known"):
+        compare_methods(finished[1], [])
 
 
 def test_unknown_variants_and_baselines_are_refused_together():

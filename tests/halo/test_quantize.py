@@ -12,7 +12,7 @@ from halo.layers import dequantize
 from halo.methods import halo, rtn
 from halo.model import list_linears
 from halo.operating_point import PointConfig
-from halo.quantize import QuantizeConfig, forward_until_caught, quantize
+from halo.quantize import Job, QuantizeConfig, forward_until_caught, quantize
 from halo.runtime import int8_parts, swapped
 from halo.tiles import TileConfig, uniform_map
 from tests.halo.synthetic import synthetic_profile
@@ -25,8 +25,9 @@ CONFIG = QuantizeConfig(windows=6, batch=2, fold=32)
 
 def run(case, work, **options):
     maps = assign_tiles(case.loaded.model, case.sensitivity, (FAST, SLOW), TILES).maps
-    return quantize(case.loaded.model, case.tokens, (FAST, SLOW), maps, case.sensitivity, "halo",
-                    options.pop("method_config", halo.Config()), CONFIG, work, "halo-bal", **options)
+    made = options.pop("method_config", halo.Config())
+    job = Job((FAST, SLOW), maps, "halo", made, CONFIG, options.pop("prices", None))
+    return quantize(case.loaded.model, case.tokens, case.sensitivity, job, work, "halo-bal", **options)
 
 
 def equal(a, b):
@@ -84,6 +85,18 @@ def test_other_options_are_another_result(cases, quantized, tmp_path):
     assert other.provenance.key != quantized["llama"].provenance.key
 
 
+def test_priced_energy_makes_cheap_values_more_frequent(cases, quantized, tmp_path):
+    """With only 0 free of charge, more weights become 0 the higher the price, at more error."""
+    n_weights = sum(layer.codes.size for layer in quantized["llama"].layers)
+    prices = 0.2 * (np.arange(-128, 128) != 0) / n_weights
+    priced = run(cases["llama"], tmp_path, prices=prices)
+    assert priced.provenance.key != quantized["llama"].provenance.key
+    zeros, losses = ([sum(part(layer) for layer in model.layers) for model in (quantized["llama"], priced)]
+                     for part in (lambda layer: int((layer.codes == 0).sum()), lambda layer: layer.loss))
+    assert zeros[1] > 1.2 * zeros[0]
+    assert losses[1] > losses[0]
+
+
 def test_blocks_are_calibrated_on_the_inputs_that_quantized_blocks_make(cases, quantized, tmp_path):
     """The last layer's reported loss is its error on inputs of the quantized model, not of the original."""
     case, model = cases["llama"], quantized["llama"]
@@ -106,8 +119,8 @@ def test_a_grid_for_all_tiles_needs_no_search(cases, tmp_path):
     case, book = cases["opt"], grid_codebook("w4-shifted", synthetic_profile(), PointConfig())
     maps = {name: uniform_map(name, *linear.weight.shape, TILES)
             for name, linear in list_linears(case.loaded.model).linears.items()}
-    model = quantize(case.loaded.model, case.tokens, (book,), maps, case.sensitivity, "rtn", rtn.Config(), CONFIG,
-                     tmp_path)
+    job = Job((book,), maps, "rtn", rtn.Config(), CONFIG)
+    model = quantize(case.loaded.model, case.tokens, case.sensitivity, job, tmp_path)
     assert model.method == "rtn"
     assert all((layer.codes % 16 == 0).all() for layer in model.layers)
 
@@ -124,4 +137,5 @@ def test_a_model_that_never_calls_its_blocks_is_refused():
 def test_a_layer_without_a_tile_map_is_named(cases, tmp_path):
     case = cases["llama"]
     with pytest.raises(ConfigError, match=r"no tile map for model.layers.0.self_attn.q_proj, .*; were the tiles"):
-        quantize(case.loaded.model, case.tokens, (FAST,), {}, case.sensitivity, "rtn", rtn.Config(), CONFIG, tmp_path)
+        quantize(case.loaded.model, case.tokens, case.sensitivity, Job((FAST,), {}, "rtn", rtn.Config(), CONFIG),
+                 tmp_path)

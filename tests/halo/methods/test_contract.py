@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from halo.codebook import Codebook
 from halo.layers import dequantize
-from halo.methods import Method
+from halo.methods import Method, squeeze
 from halo.plugins import plugin_names, resolve
 from tests.halo.test_feedback import FOLD, IN, OUT, make_task
 
@@ -20,8 +21,10 @@ def method(request):
 
 
 @pytest.fixture(params=[0, 1])
-def task(request):
-    return make_task(classes=np.full((2, 7), request.param))
+def task(request, method):
+    made = make_task(classes=np.full((2, 7), request.param))
+    whole = Codebook("all", tuple(range(-128, 128)), 2000.0)
+    return replace(made, codebooks=(whole, whole)) if method is squeeze else made
 
 
 def test_a_method_has_a_frozen_config_with_defaults(method):

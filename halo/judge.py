@@ -1,0 +1,84 @@
+"""Judge: measures the accuracy of quantized models against one reference, and keeps what it measured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from characterization.artifact import digest_of
+from halo.config import RunConfig
+from halo.evaluation import (
+    EvaluationConfig,
+    Reference,
+    activation_quality,
+    compare,
+    measure_reference,
+    quality,
+    reference_quality,
+)
+from halo.layers import QuantizedModel
+from halo.model import LoadedModel, torch_tools
+from halo.preparation import Progress, step_of
+from halo.results import Accuracy, load_accuracy, save_accuracy
+from halo.runtime import Int8Linear, swapped
+from halo.tokens import TokenWindows, WindowConfig, read_windows
+
+
+def make_judge(config: RunConfig, loaded: LoadedModel, progress: Progress | None = None) -> Judge:
+    """Return the judge of the run's text and protocol."""
+    protocol = WindowConfig(config.evaluation.window, config.evaluation.windows)
+    return Judge(loaded, read_windows(loaded.tokenizer, config.text, protocol), config.evaluation, progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Measures accuracies against one reference, which is made when first needed and then kept."""
+
+    loaded: LoadedModel
+    tokens: TokenWindows
+    config: EvaluationConfig
+    progress: Progress | None = None
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The original model's predictions on the text."""
+        step = step_of(self.progress, "evaluate the original")
+        return measure_reference(self.loaded.model, self.tokens, self.config, step)
+
+    def key(self, model_key: str) -> str:
+        """Return the digest of what an accuracy depends on."""
+        return digest_of([model_key, self.loaded.digest, self.tokens.digest, asdict(self.config), torch_tools()])
+
+    def originals(self, path: Path) -> tuple[Accuracy, Accuracy]:
+        """Return the accuracy of the original model, and with int8 activations alone; saved at `path`-*.json."""
+        result = []
+        for name, take in (("original", reference_quality), ("int8-activations", activation_quality)):
+            file, key = path.with_name(f"{path.name}-{name}.json"), self.key(name)
+            if not (file.is_file() and load_accuracy(file).key == key):
+                save_accuracy(Accuracy(key, take(self.reference), np.zeros(len(self.tokens.ids))), file)
+            result.append(load_accuracy(file))
+        return result[0], result[1]
+
+    def accuracy(self, quantized: QuantizedModel, path: Path, label: str) -> Accuracy:
+        """Return the accuracy of `quantized`, saved at `path`, measured only if it is not there yet."""
+        key = self.key(quantized.provenance.key)
+        if path.is_file() and (found := load_accuracy(path)).key == key:
+            return found
+        result = self.measure(quantized, key, label)
+        save_accuracy(result, path)
+        return result
+
+    def measure(self, quantized: QuantizedModel, key: str, label: str) -> Accuracy:
+        """Return the accuracy of `quantized`."""
+        model, reference = self.loaded.model, self.reference
+        device = next(model.parameters()).device
+        parts: dict[str, nn.Module] = {
+            layer.name: Int8Linear(layer, quantized.fold).to(device) for layer in quantized.layers}
+        with swapped(model, parts):
+            kl, nats = compare(model, reference.log_probs, self.tokens, self.config,
+                               step_of(self.progress, f"evaluate {label}"))
+        return Accuracy(key, quality(kl, nats, reference), np.asarray(kl - reference.activation_kl))

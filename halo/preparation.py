@@ -1,0 +1,149 @@
+"""What every recipe of a run starts from, and the quantized model that a recipe makes of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from characterization.profile import MacProfile
+from halo.assignment import TileLosses, choose_classes, measure_tile_losses
+from halo.checkpoint import load_quantized, save_quantized
+from halo.codebook import Codebook, grid_codebook
+from halo.codebook_search import CodebookSearch, search_codebooks, search_one
+from halo.config import RunConfig
+from halo.errors import OutputError
+from halo.layers import QuantizedModel
+from halo.mac import load_mac
+from halo.methods import Method
+from halo.model import LoadedModel, list_linears, load_model
+from halo.plugins import resolve
+from halo.prices import value_prices
+from halo.quantize import Job, describe, quantize
+from halo.recipes import Recipe
+from halo.sensitivity import Sensitivity, measure_sensitivity
+from halo.tiles import TileMap, uniform_map
+from halo.tokens import TokenWindows, read_windows
+
+Progress = Callable[[str, int, int], None]
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What every recipe of a run starts from.
+
+    Attributes:
+        search, losses: None where no recipe lets tiles choose between searched codebooks.
+        single: K -> the one searched codebook of at most K values, for recipes that ask for it.
+    """
+
+    config: RunConfig
+    profile: MacProfile
+    loaded: LoadedModel
+    tokens: TokenWindows
+    sensitivity: Sensitivity
+    search: CodebookSearch | None
+    losses: TileLosses | None
+    single: Mapping[int, Codebook]
+
+
+def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress | None = None) -> Prepared:
+    """Return profile, model, calibration and sensitivity, and the codebook search where a recipe needs it."""
+    profile = load_mac(config.profile)
+    loaded = load_model(config.model)
+    tokens = read_windows(loaded.tokenizer, config.calibration, config.windows)
+    sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
+                                      step_of(progress, "sensitivity"))
+    search, losses = None, None
+    asked = (loaded.model, profile, sensitivity, config.codebook)
+    if any(recipe.ours and not recipe.values for recipe in recipes):
+        report_step(progress, "codebooks and tiles", 0, 2)
+        search = search_codebooks(*asked, config.points, config.prices)
+        report_step(progress, "codebooks and tiles", 1, 2)
+        losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles)
+        report_step(progress, "codebooks and tiles", 2, 2)
+    counts = sorted({recipe.values for recipe in recipes if recipe.values})
+    single = {count: search_one(*asked, count, config.points, config.prices).codebook for count in counts}
+    return Prepared(config, profile, loaded, tokens, sensitivity, search, losses, single)
+
+
+def report_step(progress: Progress | None, stage: str, done: int, total: int) -> None:
+    """Tell how far a stage is, where someone listens."""
+    if progress is not None:
+        progress(stage, done, total)
+
+
+def step_of(progress: Progress | None, stage: str) -> Step | None:
+    """Return the callback of one stage."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)
+
+
+def codebooks_of(prepared: Prepared, recipe: Recipe) -> tuple[Codebook, ...]:
+    """Return the codebooks of a recipe: the searched ones, fast class first, or its one for all tiles."""
+    if not recipe.ours:
+        return (grid_codebook(recipe.grid, prepared.profile, prepared.config.points),)
+    if recipe.values:
+        return (prepared.single[recipe.values],)
+    assert prepared.search is not None, "a searched recipe was not announced to prepare()"
+    return prepared.search.codebooks
+
+
+def codebooks_and_tiles(prepared: Prepared, recipe: Recipe) -> tuple[tuple[Codebook, ...], Mapping[str, TileMap]]:
+    """Return the codebooks of a recipe and which one each tile uses."""
+    books = codebooks_of(prepared, recipe)
+    if recipe.variant is not None:
+        assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
+        losses = replace(prepared.losses, config=replace(prepared.losses.config, variant=recipe.variant))
+        return books, choose_classes(losses, recipe.variant).maps
+    linears = list_linears(prepared.loaded.model).linears
+    maps = {name: uniform_map(name, linear.out_features, linear.in_features, prepared.config.tiles)
+            for name, linear in linears.items()}
+    return books, maps
+
+
+def method_config(config: RunConfig, recipe: Recipe) -> Any:
+    """Return the configuration of a recipe's method: its table or its defaults, under the recipe's own options."""
+    found = config.method.get(recipe.method) or resolve("halo.methods", recipe.method, Method).Config()
+    return replace(found, **recipe.options)
+
+
+def job_of(prepared: Prepared, recipe: Recipe) -> Job:
+    """Return what is to be quantized, and how, under one recipe."""
+    config = prepared.config
+    codebooks, tiles = codebooks_and_tiles(prepared, recipe)
+    linears = list_linears(prepared.loaded.model).linears
+    n_weights = sum(linear.weight.numel() for linear in linears.values())
+    prices = None
+    if config.prices.energy:
+        prices = value_prices(prepared.profile, config.points, config.prices, n_weights)
+    return Job(codebooks, tiles, recipe.method, method_config(config, recipe), config.quantize, prices)
+
+
+def make_quantized(prepared: Prepared, recipe: Recipe, progress: Progress | None = None) -> QuantizedModel:
+    """Return the quantized model of one recipe."""
+    return quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job_of(prepared, recipe),
+                    prepared.config.out / "work", recipe.label, step_of(progress, f"quantize {recipe.label}"))
+
+
+def quantized_once(prepared: Prepared, recipe: Recipe, progress: Progress | None) -> QuantizedModel:
+    """Return the model of one recipe, from its folder under `out`/models if that was made from the same inputs.
+
+    Raises:
+        OutputError: the folder holds something else than a quantized model.
+    """
+    config = prepared.config
+    folder = config.out / "models" / recipe.label
+    wanted = describe(prepared.tokens, prepared.sensitivity, job_of(prepared, recipe))
+    if folder.exists():
+        if not (folder / "quantized.safetensors").is_file():
+            raise OutputError(f"{folder} exists and is not a quantized model; choose another `out` or remove it first.")
+        found = load_quantized(folder)
+        if found.provenance.key == wanted.key:
+            return found
+        shutil.rmtree(folder)
+    save_quantized(folder, config.model, make_quantized(prepared, recipe, progress))
+    return load_quantized(folder)

@@ -1,0 +1,62 @@
+"""Scales that suit codes already chosen: least squares per row, in closed form, kept only where the error falls."""
+
+from __future__ import annotations
+
+import torch
+
+from halo.rounding import LARGEST_HALF, SMALLEST_HALF
+
+ROWS_AT_ONCE = 512
+
+
+def refit_scales(
+    target: torch.Tensor, hessian: torch.Tensor, scales: torch.Tensor, codes: torch.Tensor, fold: int
+) -> torch.Tensor:
+    """Return the fp16 fold scales, as float32 `[out, folds]`, of least row error e H e^T with the codes held.
+
+    All folds of a row are solved for together, after LNQ (GuidedQuant, ICML 2025). A row whose error does not fall,
+    once its scales are rounded to fp16, keeps what it had. O(out x in^2), as a sweep of coordinate descent.
+
+    Args:
+        target: what codes x scales are to stand for, `[out, in]`.
+        hessian: `[in, in]`.
+        scales: `[out, folds]`, or `[out, 1]` for one scale per row.
+        codes: float32 `[out, in]`.
+        fold: columns that share a scale.
+    """
+    parts = torch.split(torch.arange(target.shape[1]), target.shape[1] if scales.shape[1] == 1 else fold)
+    hessian = hessian.float()
+    rows = zip(*(torch.split(each, ROWS_AT_ONCE) for each in (target, scales, codes)), strict=True)
+    return torch.cat([refit_rows(target, scales, codes, hessian, parts) for target, scales, codes in rows])
+
+
+def refit_rows(
+    target: torch.Tensor, scales: torch.Tensor, codes: torch.Tensor, hessian: torch.Tensor,
+    parts: tuple[torch.Tensor, ...],
+) -> torch.Tensor:
+    """Return the refitted scales of a few rows."""
+    gram = torch.empty(len(target), len(parts), len(parts), dtype=torch.float64, device=target.device)
+    right = torch.empty(len(target), len(parts), dtype=torch.float64, device=target.device)
+    for at, part in enumerate(parts):
+        reach = codes[:, part] @ hessian[part]
+        right[:, at] = (reach * target).double().sum(1)
+        for other, columns in enumerate(parts):
+            gram[:, at, other] = (reach[:, columns] * codes[:, columns]).double().sum(1)
+    # A fold of zeros has no scale of its own; a small ridge towards the old ones leaves it as it is.
+    ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None].clamp(min=1e-30)
+    wide = scales.double()
+    found = torch.linalg.solve(gram + torch.diag_embed(ridge.expand_as(right)), right + ridge * wide)
+    usable = torch.isfinite(found) & (found >= SMALLEST_HALF) & (found <= LARGEST_HALF)
+    found = torch.where(usable, found, wide).half().double()
+
+    def error(choice: torch.Tensor) -> torch.Tensor:
+        """The row error less what no scale changes."""
+        return (choice * (torch.einsum("rfg,rg->rf", gram, choice) - 2 * right)).sum(1)
+
+    better = error(found) < error(wide)
+    return torch.where(better[:, None], found, wide).float()
+
+
+def dense_target(weight: torch.Tensor, sparse_values: torch.Tensor, sparse_scales: torch.Tensor) -> torch.Tensor:
+    """Return what is left for codes x scales to stand for, `[out, in]`."""
+    return weight - sparse_values * sparse_scales[:, None]
