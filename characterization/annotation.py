@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,40 +17,44 @@ from characterization.timed import SHORTEST_PS, Gate, Sink, Source, TimedNetlist
 from characterization.timing_arrays import spread
 from characterization.timing_graph import TimingGraph, build_graph
 
-UNREACHED = np.zeros(2)
+UNREACHED, NOTHING = np.zeros(2), np.zeros((0, 0))
 
 
 def annotate(
-    netlist: Netlist, library: CellLibrary, corner: Corner, clock: str, wire_load: str = ""
+    netlist: Netlist, library: CellLibrary, corner: Corner, clock: str, wire_load: str = "", energies: bool = True
 ) -> TimedNetlist:
     """Return one cycle of a mapped (abutted) netlist with delays and energies, no weight fixed.
 
     Delays include the library's factor for several inputs that switch at once; that is the one delay set which the
     topological bound, SAT and simulation share. A delay is the greatest over all conditions and over all slews that
     the input may have, from the steepest to the flattest. Ports arrive at time 0 with slew 0 and outputs weigh
-    nothing; the clock is ideal. Wires weigh nothing unless `wire_load` names a wire-load model of the library.
+    nothing; the clock is ideal. Wires weigh nothing unless `wire_load` names a wire-load model of the library. Without
+    `energies`, for those who ask for delays only, energies are zero.
 
     Raises:
         NetlistError: a loop, a net without one driver, or a flop that the clock port does not clock directly.
         LibertyError: the library lacks a cell, pin or arc.
     """
-    return annotate_graph(build_graph(netlist, library, clock, wire_load=wire_load), library, corner)
+    return annotate_graph(build_graph(netlist, library, clock, wire_load=wire_load), library, corner, energies)
 
 
-def annotate_graph(graph: TimingGraph, library: CellLibrary, corner: Corner) -> TimedNetlist:
-    """Return a timing graph with delays and energies; see `annotate`."""
+def annotate_graph(
+    graph: TimingGraph, library: CellLibrary, corner: Corner, with_energies: bool = True
+) -> TimedNetlist:
+    """Return a timing graph with delays and, if wanted, energies; see `annotate`."""
     ranges = slew_ranges(graph)
     slew_ps = {net: ranges.high_ps[i] for net, i in graph.index.items() if (ranges.high_ps[i] >= 0).any()}
     slew_ps = {net: np.maximum(slew, 0.0) for net, slew in slew_ps.items()}
-    energies = EnergyReader(graph, slew_ps)
-    gates, missed = gates_of(graph, library, ranges, energies)
+    energies = EnergyReader(graph, slew_ps) if with_energies else None
+    gates, missed = gates_of(graph, library, ranges, slew_ps, energies)
     sinks, missed_checks = sinks_of(graph, ranges)
     outside = missed + missed_checks + sum(launch.outside for launch in graph.launches)
     kinds = [graph.cells[cell.kind] for cell in graph.netlist.cells]
     return TimedNetlist(
-        graph.top, gates, sources_of(graph, energies), sinks,
+        graph.top, gates, sources_of(graph, energies) if energies else graph.sources, sinks,
         load_ff={net: float(np.mean(load)) for net, load in graph.load_ff.items()},
-        clock_energy_fj=energies.clock_energy_fj(corner.voltage_v), input_energy_fj=energies.input_energies_fj(),
+        clock_energy_fj=energies.clock_energy_fj(corner.voltage_v) if energies else 0.0,
+        input_energy_fj=energies.input_energies_fj() if energies else {},
         leakage_nw=sum(kind.leakage_nw for kind in kinds), area_um2=sum(kind.area_um2 for kind in kinds),
         voltage_v=corner.voltage_v, temp_c=corner.temp_c, lookups_outside=outside,
         netlist_digest=graph.netlist.digest, slew_ps=slew_ps,
@@ -87,7 +91,8 @@ def slew_ranges(graph: TimingGraph) -> SlewRanges:
 
 
 def gates_of(
-    graph: TimingGraph, library: CellLibrary, ranges: SlewRanges, energies: EnergyReader
+    graph: TimingGraph, library: CellLibrary, ranges: SlewRanges, slew_ps: Mapping[str, np.ndarray],
+    energies: EnergyReader | None,
 ) -> tuple[tuple[Gate, ...], int]:
     """Return all gates with delays and energies, and the look-ups outside the tables."""
     constants = Constants(graph.gates, {}, 1)
@@ -106,8 +111,10 @@ def gates_of(
                 outside += int(ranges.outside[arc])
         live = sum(bool(constants.moves(net)[0]) for net in gate.nets)
         late, early = factors_of(gate.kind, gate.pin, library, live)
-        slews = np.array([energies.slew_ps.get(net, UNREACHED) for net in gate.nets]).reshape(-1, 2)
-        energy, hidden = energies.gate_energy_fj(gate, slews)
+        energy, hidden = NOTHING, NOTHING
+        if energies:
+            slews = np.array([slew_ps.get(net, UNREACHED) for net in gate.nets]).reshape(-1, 2)
+            energy, hidden = energies.gate_energy_fj(gate, slews)
         gates.append(Gate(gate.cell, gate.kind, gate.pin, gate.net, gate.pins, gate.nets, gate.truth,
                           np.maximum(greatest * late, SHORTEST_PS), energy, late,
                           np.where(least > 0, least * early, least), hidden))

@@ -108,7 +108,7 @@ def try_recipe(
 
 def measured(design: MacDesign, corner: Corner, library: CellLibrary, netlist: Netlist, recipe: Recipe) -> Candidate:
     """Return the delays and the area of a netlist."""
-    timed = annotate(abut(netlist, design.neighbours), library, corner, design.clock)
+    timed = annotate(abut(netlist, design.neighbours), library, corner, design.clock, energies=False)
     if design.weight_mode == "stationary":
         worst_ps = float(topological_ps(timed, design, np.array(design.weights)).max())
     else:

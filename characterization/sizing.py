@@ -13,52 +13,20 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from characterization.annotation import annotate
-from characterization.constants import Constants
 from characterization.design import MacDesign
 from characterization.liberty import CellLibrary, LibraryCell
-from characterization.netlist import Netlist, abut
-from characterization.nldm import curve_at
+from characterization.netlist import Netlist
+from characterization.nldm import value_at
 from characterization.pdk import Corner
-from characterization.timed import TimedNetlist
-from characterization.timing_arrivals import NEVER, Arrivals, arrivals, worst_ps
-from characterization.timing_cases import weight_sources
+from characterization.sizing_view import NOTHING, View, view_of
 
 # Cells whose slack is below this share of the period may change.
 NEAR = 0.04
 # Estimates below this are noise.
 LEAST_GAIN_PS = 0.5
 ROUNDS = 16
-# Sinks that count beside the very slowest.
-SLOWEST = 16
 Progress = Callable[[int, int], None]
 Kinds = Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A netlist, timed at its own period.
-
-    Attributes:
-        netlist, joined, timed: as mapped, abutted, and annotated.
-        period_ps: the longest register-to-register time.
-        worst_ps: the mean over the slowest sinks: of two netlists with one period the lesser is nearer to a better one.
-        arrival_ps, required_ps: by net, the latest arrival and when it must be there `[edge]`.
-    """
-
-    netlist: Netlist
-    joined: Netlist
-    timed: TimedNetlist
-    period_ps: float
-    worst_ps: float
-    arrival_ps: Arrivals
-    required_ps: Mapping[str, np.ndarray]
-
-    def slack_ps(self, net: str) -> float:
-        """Return the slack of a net; infinite where it does not move or leads nowhere."""
-        if net not in self.required_ps or net not in self.arrival_ps:
-            return float("inf")
-        return float((self.required_ps[net] - self.arrival_ps[net][:, 0]).min())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +62,7 @@ def resize(
         chosen = apart(best.joined, changes, limit)
         if not chosen:
             break
-        trial = view_of(exchanged(best.netlist, chosen, library), library, corner, design)
+        trial = view_of(exchanged(best.netlist, chosen, library), library, corner, design, best)
         if (trial.period_ps, trial.worst_ps) < (best.period_ps, best.worst_ps):
             best, limit = trial, 2 * len(chosen)
         else:
@@ -120,38 +88,13 @@ def signature(cell: LibraryCell) -> tuple[object, ...]:
     return pins, cell.flop
 
 
-def view_of(netlist: Netlist, library: CellLibrary, corner: Corner, design: MacDesign) -> View:
-    """Return a netlist with its arrivals and required times at its own period."""
-    joined = abut(netlist, design.neighbours)
-    timed = annotate(joined, library, corner, design.clock)
-    quiet = weight_sources(timed, design) if design.weight_mode == "stationary" else set()
-    still = tuple(replace(source, launch_ps=np.full(2, NEVER)) if source.net in quiet else source
-                  for source in timed.sources)  # fmt: skip
-    found = arrivals(replace(timed, sources=still), Constants(timed.gates, {}, 1))
-    needs = sorted((float(worst_ps(found, [sink], 1)[0]) for sink in timed.sinks), reverse=True)
-    return View(netlist, joined, timed, needs[0], float(np.mean(needs[:SLOWEST])), found, required(timed, needs[0]))
-
-
-def required(timed: TimedNetlist, period_ps: float) -> dict[str, np.ndarray]:
-    """Return the latest time at which each net may still change, `[edge]`."""
-    found: dict[str, np.ndarray] = {}
-    for sink in timed.sinks:
-        found[sink.net] = np.minimum(found.get(sink.net, np.inf), period_ps - sink.setup_ps)
-    for gate in reversed(timed.gates):
-        after = found.get(gate.net)
-        if after is not None:
-            before = np.nanmin(np.where(np.isnan(gate.delay_ps), np.inf, after - gate.delay_ps), axis=2)
-            for pin, net in enumerate(gate.nets):
-                found[net] = np.minimum(found.get(net, np.inf), before[pin])
-    return found
-
-
 def proposals(view: View, library: CellLibrary, kinds: Kinds) -> list[Change]:
     """Return what may be gained at the cells near the critical paths, the most first."""
     limit = NEAR * view.period_ps
     found = []
     for step in steps_of(view, library, limit):
-        options = [Change(step.cell, kind, step.gain_ps(view, library, kind)) for kind in kinds.get(step.kind, ())]
+        gains = step.gains_ps(view, library, kinds.get(step.kind, ()))
+        options = [Change(step.cell, kind, gain_ps) for kind, gain_ps in gains.items()]
         found += [max(options, key=lambda change: (change.gain_ps, change.kind))] if options else []
     useful = [change for change in found if change.gain_ps > LEAST_GAIN_PS]
     return sorted(useful, key=lambda change: (-change.gain_ps, change.cell))
@@ -170,31 +113,35 @@ class Step:
     from_net: str
     slew_ps: float
 
-    def gain_ps(self, view: View, library: CellLibrary, kind: str) -> float:
-        """Return by how much a path should become shorter with another kind of cell, its driver's new load included."""
+    def gains_ps(self, view: View, library: CellLibrary, kinds: tuple[str, ...]) -> dict[str, float]:
+        """Return by how much a path should become shorter with other kinds, their driver's new load included."""
         load_ff = view.timed.load_ff[self.net]
-        gain = self.delay_ps(library, self.kind, load_ff) - self.delay_ps(library, kind, load_ff)
-        more_ff = np.mean(library.cells[kind].pins[self.from_pin].capacitance_ff) - np.mean(
-            library.cells[self.kind].pins[self.from_pin].capacitance_ff)  # fmt: skip
+        now_ps, now_ff = self.delay_ps(library, self.kind, load_ff), self.input_ff(library, self.kind)
         driver = view.joined.driver.get(self.from_net)
+        gains = {kind: now_ps - self.delay_ps(library, kind, load_ff) for kind in kinds}
         if driver and self.from_net in view.timed.load_ff:
-            before_ff = view.timed.load_ff[self.from_net]
-            gain += slowest_ps(library.cells[driver[0].kind], driver[1], before_ff)
-            gain -= slowest_ps(library.cells[driver[0].kind], driver[1], before_ff + float(more_ff))
-        return float(gain)
+            cell, before_ff = library.cells[driver[0].kind], view.timed.load_ff[self.from_net]
+            before_ps = slowest_ps(cell, driver[1], before_ff)
+            for kind in kinds:
+                after_ff = before_ff + (self.input_ff(library, kind) - now_ff)
+                gains[kind] = gains[kind] + before_ps - slowest_ps(cell, driver[1], after_ff)
+        return gains
+
+    def input_ff(self, library: CellLibrary, kind: str) -> float:
+        """Return what the step's input weighs in some kind of cell."""
+        return float(np.mean(library.cells[kind].pins[self.from_pin].capacitance_ff))
 
     def delay_ps(self, library: CellLibrary, kind: str, load_ff: float) -> float:
         """Return the cell's delay along this step at some load, were it of some kind."""
         tables = [arc.delay[self.edge] for arc in library.cells[kind].pins[self.pin].arcs
                   if arc.related_pin == self.from_pin]  # fmt: skip
-        slew = np.array(self.slew_ps)
-        return max((float(curve_at(table, load_ff).at(slew)) for table in tables if table is not None), default=0.0)
+        return max((value_at(table, load_ff, self.slew_ps) for table in tables if table is not None), default=0.0)
 
 
 def slowest_ps(cell: LibraryCell, pin: str, load_ff: float) -> float:
     """Return the greatest delay to an output pin at some load and a steep input."""
     tables = [table for arc in cell.pins[pin].arcs for table in arc.delay if table is not None]
-    return max((float(curve_at(table, load_ff).at(table.slew_ps[0])) for table in tables), default=0.0)
+    return max((value_at(table, load_ff, float(table.slew_ps[0])) for table in tables), default=0.0)
 
 
 def steps_of(view: View, library: CellLibrary, limit_ps: float) -> Iterator[Step]:
@@ -218,7 +165,7 @@ def most_critical(
     view: View, nets: tuple[str, ...], delay_ps: np.ndarray, required_ps: np.ndarray
 ) -> tuple[int, int, int]:
     """Return (input, its edge, output edge) of the arc with the least slack."""
-    before = np.stack([view.arrival_ps[net][:, 0] if net in view.arrival_ps else np.full(2, NEVER) for net in nets])
+    before = np.stack([view.arrival_ps.get(net, NOTHING) for net in nets])
     slack = required_ps - (before[:, :, None] + delay_ps)
     pin, edge_in, edge_out = np.unravel_index(int(np.nanargmin(slack)), slack.shape)
     return int(pin), int(edge_in), int(edge_out)

@@ -1,18 +1,27 @@
+from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 
+from characterization.annotation import annotate
+from characterization.constants import Constants
 from characterization.corner_library import read_corner
 from characterization.design import read_design
 from characterization.equivalence import prove_equivalent
 from characterization.netlist import Cell
+from characterization.nldm import curve_at, value_at
 from characterization.pdk import read_pdk
 from characterization.recipes import recipe_named
 from characterization.search import fastest, measured
-from characterization.sizing import Change, apart, exchanged, families, resize, view_of
+from characterization.sizing import Change, apart, exchanged, families, resize
+from characterization.sizing_view import view_of
 from characterization.synthesis import synthesize
+from characterization.timing_arrivals import arrivals, worst_ps
+from characterization.timing_cases import weight_sources
 
 ROOT = Path(__file__).parents[2]
 SKY130 = ROOT.parent / "shared/pdk/sky130hd"
@@ -73,6 +82,31 @@ def test_a_path_is_required_nowhere_before_the_critical_one_arrives():
     slacks = [view.slack_ps(net) for net in view.required_ps]
     assert min(slacks) == pytest.approx(0, abs=1e-6)
     assert view.slack_ps("no such net") == float("inf")
+
+
+def test_a_view_has_the_arrivals_of_static_timing_and_other_sizes_keep_its_shape():
+    design, netlist = pe()
+    first = view_of(netlist, library(), corner(), design)
+    for view in (first, view_of(resized(), library(), corner(), design, first)):
+        timed = annotate(view.joined, library(), corner(), design.clock)
+        still = weight_sources(timed, design)
+        sources = tuple(replace(source, launch_ps=np.full(2, -np.inf)) if source.net in still else source
+                        for source in timed.sources)
+        found = arrivals(replace(timed, sources=sources), Constants(timed.gates, {}, 1))
+        assert view.period_ps == worst_ps(found, timed.sinks, 1)[0]
+        assert all((view.arrival_ps[net] == times[:, 0]).all() for net, times in found.items())
+
+
+def test_one_number_of_a_table_is_that_of_its_curve_to_the_last_bit():
+    rng = np.random.default_rng(1)
+    for cell in list(library().cells.values())[::40]:
+        tables = [table for pin in cell.pins.values() for arc in pin.arcs for table in arc.delay if table is not None]
+        for table in tables[:4]:
+            for load, slew in zip(rng.uniform(-0.1, 1.2, 9), rng.uniform(-0.1, 1.2, 9), strict=True):
+                at = load * table.other[-1], slew * table.slew_ps[-1]
+                assert value_at(table, *at) == curve_at(table, at[0]).at(np.array(at[1]))
+            for load, slew in product(table.other, table.slew_ps):
+                assert value_at(table, load, slew) == curve_at(table, load).at(np.array(slew))
 
 
 def test_a_family_has_one_function_and_leaves_alone_what_is_to_be_left_alone():
