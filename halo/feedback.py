@@ -49,6 +49,28 @@ def factorize(hessian: torch.Tensor, order: torch.Tensor, damping: float) -> Fac
     return Factor(eye, order, "Hessian not positive definite: no error feedback")
 
 
+def propagated_target(
+    weight: torch.Tensor, hessian: torch.Tensor, cross: torch.Tensor | None, damping: float
+) -> torch.Tensor:
+    """Return the weights T whose outputs T x come closest to the original layer's W y, `[out, in]`.
+
+    Inputs x differ from the original's y by what earlier layers lost; a layer that stands for T instead of W makes up
+    for it, as GPTAQ (ICML 2025) does. Sum |W y - T x|^2 + ridge |W - T|^2 is least at
+    T = (W cross + ridge W) (hessian + ridge)^-1; the ridge is `damping` of the mean diagonal. Where that is singular,
+    W is returned.
+    """
+    if cross is None:
+        return weight
+    ridge = damping * float(hessian.diagonal().mean())
+    eye = torch.eye(len(hessian), dtype=torch.float64, device=hessian.device)
+    wide = weight.double()
+    lower, failed = torch.linalg.cholesky_ex(hessian + ridge * eye)
+    if int(failed) or ridge == 0:
+        return weight
+    target = torch.cholesky_solve((wide @ cross + ridge * wide).T, lower).T.float()
+    return target if bool(torch.isfinite(target).all()) else weight
+
+
 def natural_order(hessian: torch.Tensor) -> torch.Tensor:
     """Return columns from the first to the last."""
     return torch.arange(len(hessian), device=hessian.device)

@@ -26,6 +26,8 @@ class LayerTask:
         fold: R, rows of the reduction axis that share a scale.
         worth: what a unit of each row's error e H e^T costs, nats per token, float32 `[out]`; None: rows cost alike.
         prices: what the energy of each value of -128..127 costs, nats per token, float32 `[256]`; None: nothing.
+        cross: float64 `[in, in]`, sum of y x^T; x are inputs behind quantized layers, y the inputs of the same tokens
+            in the original model; None where all inputs are the original's.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LayerTask:
     fold: int
     worth: torch.Tensor | None = None
     prices: torch.Tensor | None = None
+    cross: torch.Tensor | None = None
 
     @property
     def classes(self) -> torch.Tensor:

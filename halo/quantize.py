@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ from halo.sensitivity import Progress, Sensitivity, hooked
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,15 @@ class QuantizeConfig:
 
 @dataclass(eq=False)
 class BlockInputs:
-    """What enters the decoder block in turn: hidden states per batch, and the arguments that all blocks share."""
+    """What enters the decoder block in turn, per batch, and the arguments that all blocks share.
+
+    Attributes:
+        hidden: hidden states behind quantized blocks.
+        original: the same tokens' behind the original ones.
+    """
 
     hidden: list[torch.Tensor]
+    original: list[torch.Tensor]
     arguments: list[tuple[tuple[Any, ...], dict[str, Any]]]
 
 
@@ -119,6 +125,18 @@ def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Proven
     return Provenance("quantize", {"sensitivity": sensitivity.digest, "tokens": tokens.digest}, options, torch_tools())
 
 
+@dataclass(eq=False)
+class Seen:
+    """Second moments of one layer's inputs: x behind quantized layers and in int8, y of the original model.
+
+    Attributes:
+        hessian, cross: sums of x x^T and of y x^T over calibration tokens, float64 `[in, in]`.
+    """
+
+    hessian: torch.Tensor
+    cross: torch.Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class TaskMaker:
     """Makes the task of a layer from its Hessian.
@@ -132,12 +150,14 @@ class TaskMaker:
     job: Job
     n_tokens: int
 
-    def make(self, name: str, hessian: torch.Tensor | None) -> LayerTask:
-        """Return the task of layer `name`; its Hessian is the sensitivity's where none is given."""
+    def make(self, name: str, found: Seen | None) -> LayerTask:
+        """Return the task of layer `name`; its Hessian is the sensitivity's where no other was seen."""
         linear, moments, job = self.linears[name], self.sensitivity.layers[name], self.job
         device, n_tokens = linear.weight.device, self.n_tokens
-        if hessian is None:
+        if found is None:
             hessian, n_tokens = torch.from_numpy(moments.read("hessian")), self.sensitivity.n_tokens
+        else:
+            hessian = found.hessian
         # Outputs erring independently, an error e of row i costs mean(g_i^2) e H e^T / 2 per token.
         worth = torch.from_numpy(moments.read("output")).float().to(device) / (2 * n_tokens)
         return LayerTask(
@@ -145,6 +165,7 @@ class TaskMaker:
             hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
             job.tiles[name], job.config.fold, worth,
             None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
+            None if found is None else found.cross,
         )
 
 
@@ -152,56 +173,141 @@ def run_layers(
     model: nn.Module, tokens: TokenWindows, tasks: TaskMaker, plugin: ModuleType, folder: Path,
     progress: Progress | None,
 ) -> tuple[QuantizedLinear, ...]:
-    """Return all layers, block by block; a sequential method sees the inputs that quantized blocks produce."""
+    """Return all layers, block by block; a sequential method sees the inputs that quantized layers produce.
+
+    Inside a block, layers that share an input are quantized together, and the next ones see what these made of theirs.
+    """
     prefix, blocks = decoder_blocks(model)
     config = tasks.job.config
     layers: list[QuantizedLinear] = []
     inputs: BlockInputs | None = None
     with torch.no_grad():
         for index, block in enumerate(blocks):
-            names = [name for name in tasks.linears if name.startswith(f"{prefix}.{index}.")]
-            missing = [name for name in names if not (folder / f"{name}.safetensors").exists()]
-            hessians: Mapping[str, torch.Tensor] = {}
+            linears = {name: tasks.linears[name] for name in tasks.linears if name.startswith(f"{prefix}.{index}.")}
+            missing = {name for name in linears if not layer_file(folder, name).exists()}
             if plugin.sequential and missing:
                 inputs = inputs or inputs_of_block(model, blocks, index, tokens, layers, config)
-                hessians = block_hessians(block, {name: tasks.linears[name] for name in names}, inputs)
-            for name in names:
-                path = folder / f"{name}.safetensors"
-                if name in missing:
-                    task = tasks.make(name, hessians.get(name))
-                    save_linear(path, plugin.quantize_layer(task, tasks.job.method_config))
-                layers.append(load_linear(path, name))
-                if progress:
-                    progress(len(layers), len(tasks.linears))
-            if inputs is not None:
-                advance(model, block, layers[len(layers) - len(names) :], inputs, config.fold)
+            done: list[QuantizedLinear] = []
+            for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
+                seen = None
+                if inputs and missing & set(group):
+                    seen = see_inputs(model, block, linears[group[0]], inputs, done, config.fold)
+                for name in group:
+                    if name in missing:
+                        made = plugin.quantize_layer(tasks.make(name, seen), tasks.job.method_config)
+                        save_linear(layer_file(folder, name), made)
+                    done.append(load_linear(layer_file(folder, name), name))
+                    if progress:
+                        progress(len(layers) + len(done), len(tasks.linears))
+            layers += sorted(done, key=lambda layer: list(linears).index(layer.name))
+            if inputs:
+                advance(model, block, done, inputs, config.fold)
     return tuple(layers)
+
+
+def layer_file(folder: Path, name: str) -> Path:
+    """Return where a finished layer is kept."""
+    return folder / f"{name}.safetensors"
+
+
+def input_groups(
+    block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs
+) -> tuple[tuple[str, ...], ...]:
+    """Return the linears of a block in the order of their calls, those together that share an input tensor."""
+    groups: list[tuple[torch.Tensor, list[str]]] = []
+
+    def make(name: str) -> Callable[..., None]:
+        def note(_: nn.Module, args: tuple[torch.Tensor, ...], __: torch.Tensor) -> None:
+            if groups and groups[-1][0] is args[0]:
+                groups[-1][1].append(name)
+            else:
+                groups.append((args[0], [name]))
+
+        return note
+
+    with hooked(linears, make):
+        run_block(block, inputs.hidden[0], inputs.arguments[0])
+    called = {name for _, names in groups for name in names}
+    idle = tuple((name,) for name in linears if name not in called)
+    return (*(tuple(dict.fromkeys(names)) for _, names in groups), *idle)
+
+
+def see_inputs(
+    model: nn.Module, block: nn.Module, linear: nn.Linear, inputs: BlockInputs, done: list[QuantizedLinear], fold: int
+) -> Seen | None:
+    """Return the second moments of the inputs of `linear`, behind the layers of its block that are `done`.
+
+    None where the block never calls it.
+    """
+    device = next(model.parameters()).device
+    parts = {layer.name: Int8Linear(layer, fold).to(device) for layer in done}
+    seen = None
+    for hidden, original, arguments in zip(inputs.hidden, inputs.original, inputs.arguments, strict=True):
+        before = input_of(block, linear, original, arguments)
+        with swapped(model, parts):
+            after = input_of(block, linear, hidden, arguments)
+        if before is None or after is None:
+            return None
+        values, scale = quantize_activations(after)
+        x = values * scale
+        hessian, cross = (x.T @ x).double(), (before.T @ x).double()
+        seen = Seen(hessian, cross) if seen is None else Seen(seen.hessian + hessian, seen.cross + cross)
+    return seen
+
+
+def input_of(
+    block: nn.Module, linear: nn.Linear, hidden: torch.Tensor, arguments: tuple[tuple[Any, ...], dict[str, Any]]
+) -> torch.Tensor | None:
+    """Return what enters `linear` when the block runs on `hidden`, `[tokens, in]`; None where it is not called."""
+    caught: list[torch.Tensor] = []
+
+    def catch(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        caught.append(args[0].flatten(0, -2))
+        raise StopForward
+
+    handle = linear.register_forward_pre_hook(catch)
+    try:
+        run_block(block, hidden, arguments)
+    except StopForward:
+        pass
+    finally:
+        handle.remove()
+    return caught[0] if caught else None
 
 
 def inputs_of_block(
     model: nn.Module, blocks: nn.ModuleList, index: int, tokens: TokenWindows, done: list[QuantizedLinear],
     config: QuantizeConfig,
 ) -> BlockInputs:
-    """Return what enters block `index` when all `done` layers before it are quantized."""
-    inputs = BlockInputs([], [])
+    """Return what enters block `index` when all `done` layers before it are quantized, and when none is."""
+    device = next(model.parameters()).device
+    batches = torch.split(torch.tensor(tokens.ids[: config.windows or len(tokens.ids)]).to(device), config.batch)
+    original, _ = catch_inputs(model, blocks[index], batches)
+    with swapped(model, {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}):
+        hidden, arguments = catch_inputs(model, blocks[index], batches)
+    return BlockInputs(hidden, original, arguments)
+
+
+def catch_inputs(
+    model: nn.Module, block: nn.Module, batches: Sequence[torch.Tensor]
+) -> tuple[list[torch.Tensor], list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """Return the hidden states that enter `block` for every batch of token ids, and its other arguments."""
+    hidden: list[torch.Tensor] = []
+    arguments: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def catch(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden, rest = (args[0], args[1:]) if args else (kwargs.pop("hidden_states"), ())
-        inputs.hidden.append(hidden)
-        inputs.arguments.append((rest, dict(kwargs)))
+        first, rest = (args[0], args[1:]) if args else (kwargs.pop("hidden_states"), ())
+        hidden.append(first)
+        arguments.append((rest, dict(kwargs)))
         raise StopForward
 
-    device = next(model.parameters()).device
-    ids = torch.tensor(tokens.ids[: config.windows or len(tokens.ids)])
-    parts = {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}
-    handle = blocks[index].register_forward_pre_hook(catch, with_kwargs=True)
+    handle = block.register_forward_pre_hook(catch, with_kwargs=True)
     try:
-        with swapped(model, parts):
-            for batch in torch.split(ids, config.batch):
-                forward_until_caught(model, batch.to(device))
+        for batch in batches:
+            forward_until_caught(model, batch)
     finally:
         handle.remove()
-    return inputs
+    return hidden, arguments
 
 
 def forward_until_caught(model: nn.Module, ids: torch.Tensor) -> None:
@@ -227,32 +333,13 @@ def run_block(
     return output
 
 
-def block_hessians(block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs) -> dict[str, torch.Tensor]:
-    """Return sum of x x^T for every linear of a block, x being its int8 input, float64 `[in, in]`."""
-    sums: dict[str, torch.Tensor] = {}
-    latest: list[Any] = [None, None]
-
-    def make(name: str) -> Callable[..., None]:
-        def add(_: nn.Module, args: tuple[torch.Tensor, ...], __: torch.Tensor) -> None:
-            if args[0] is not latest[0]:
-                values, scale = quantize_activations(args[0].flatten(0, -2))
-                x = values * scale
-                latest[:] = [args[0], (x.T @ x).double()]
-            sums[name] = latest[1].clone() if name not in sums else sums[name].add_(latest[1])
-
-        return add
-
-    with hooked(linears, make):
-        for hidden, arguments in zip(inputs.hidden, inputs.arguments, strict=True):
-            run_block(block, hidden, arguments)
-    return sums
-
-
 def advance(
     model: nn.Module, block: nn.Module, layers: list[QuantizedLinear], inputs: BlockInputs, fold: int
 ) -> None:
-    """Replace the hidden states in `inputs` by the quantized block's outputs."""
+    """Replace the hidden states in `inputs` by the block's outputs, quantized or as it was."""
     device = next(model.parameters()).device
-    with swapped(model, {layer.name: Int8Linear(layer, fold).to(device) for layer in layers}):
-        for at, (hidden, arguments) in enumerate(zip(inputs.hidden, inputs.arguments, strict=True)):
-            inputs.hidden[at] = run_block(block, hidden, arguments)
+    parts = {layer.name: Int8Linear(layer, fold).to(device) for layer in layers}
+    for at, arguments in enumerate(inputs.arguments):
+        inputs.original[at] = run_block(block, inputs.original[at], arguments)
+        with swapped(model, parts):
+            inputs.hidden[at] = run_block(block, inputs.hidden[at], arguments)

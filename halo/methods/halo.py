@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from halo.errors import ConfigError
-from halo.feedback import Factor, activation_order, descend, factorize, feed_back, natural_order
+from halo.feedback import Factor, activation_order, descend, factorize, feed_back, natural_order, propagated_target
 from halo.layer_task import LayerTask, SparsePart, finish, spread
 from halo.layers import QuantizedLinear
 from halo.levels import make_levels
@@ -31,6 +31,7 @@ class Config:
         act_order: columns by falling input energy.
         sweeps: at most so many sweeps of coordinate descent after error feedback; fewer where no code changes.
         refit: scales are refitted to the codes before each sweep and after the last.
+        propagate: codes stand for the weights that make up for what earlier layers lost, not for the layer's own.
         sparse: which weights are kept apart.
     """
 
@@ -38,6 +39,7 @@ class Config:
     act_order: bool = True
     sweeps: int = 6
     refit: bool = True
+    propagate: bool = True
     sparse: SparseConfig = field(default_factory=SparseConfig)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,9 @@ class Config:
 
 def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
     """Return the layer in its tiles' codebooks."""
+    own = task
+    if config.propagate:
+        task = replace(own, weight=propagated_target(own.weight, own.hessian, own.cross, config.damping))
     order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
     factor = factorize(task.hessian, order, config.damping)
     sparse = select_sparse(task, config.sparse)
@@ -60,7 +65,7 @@ def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
     levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
     codes, values = feed_back(task.weight, factor, levels, sparse)
     codes, scales = take_turns(task, config, codes, scales, replace(sparse, values=values))
-    return finish(task, codes, scales, replace(sparse, values=values), factor.fallback)
+    return finish(own, codes, scales, replace(sparse, values=values), factor.fallback)
 
 
 def take_turns(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo.codebook import Codebook
-from halo.feedback import activation_order, descend, factorize, feed_back, natural_order
+from halo.feedback import activation_order, descend, factorize, feed_back, natural_order, propagated_target
 from halo.layer_task import LayerTask, SparsePart, no_sparse, relative_error, spread
 from halo.levels import make_levels
 from halo.refit import refit_scales
@@ -171,6 +171,25 @@ def test_inputs_that_are_always_zero_do_no_harm():
     codes, _ = feed_back(task.weight, factor, levels_of(task), no_sparse(task.weight))
     assert torch.isfinite(codes).all()
     assert factor.fallback == ""
+
+
+def test_a_propagated_target_makes_up_for_what_earlier_layers_lost():
+    task, rng = make_task(), np.random.default_rng(5)
+    y = torch.from_numpy(rng.normal(0, 1, (400, IN)) @ rng.normal(0, 1, (IN, IN)))
+    x = 0.9 * y + 0.2 * y.roll(1, 1) + torch.from_numpy(rng.normal(0, 1, (400, IN)))
+    target = propagated_target(task.weight, x.T @ x, y.T @ x, 1e-4).double()
+    own, made_up = (((y @ task.weight.double().T - x @ each.T) ** 2).sum() for each in (task.weight.double(), target))
+    assert made_up < 0.1 * own
+    unharmed = propagated_target(task.weight, y.T @ y, y.T @ y, 1e-4)
+    assert torch.allclose(unharmed, task.weight, atol=1e-6)
+
+
+def test_without_another_model_or_a_usable_hessian_the_target_is_the_weight():
+    task = make_task()
+    assert propagated_target(task.weight, task.hessian, None, 0.01) is task.weight
+    hopeless = -torch.eye(IN).double()
+    assert propagated_target(task.weight, hopeless, hopeless, 0.01) is task.weight
+    assert propagated_target(task.weight, torch.zeros(IN, IN).double(), task.hessian, 0.01) is task.weight
 
 
 def test_activation_order_is_by_falling_energy_and_stable():
