@@ -141,10 +141,11 @@ def gate_powers(gate: GraphGate, cell: LibraryCell) -> GatePowers:
     arcs, hidden = [], []
     for name in gate.pins:
         powers = tuple(power for power in cell.pins[gate.pin].powers if power.related_pin == name)
-        rows = [weights(powers, state) for state in states]
-        arcs.append(Groups(powers, np.array([row if row.any() else mean_weights(powers) for row in rows])))
+        edges = [gate.truth >> pattern & 1 for pattern in range(len(states))]
+        rows = [(weights(powers, state, edge), edge) for state, edge in zip(states, edges, strict=True)]
+        arcs.append(Groups(powers, np.array([row if row.any() else mean_weights(powers, edge) for row, edge in rows])))
         powers = own_powers(cell.pins[name]) if is_conditional(cell.pins[name]) else ()
-        hidden.append(Groups(powers, np.array([weights(powers, state) for state in states])))
+        hidden.append(Groups(powers, np.array([weights(powers, state, state[name]) for state in states])))
     return GatePowers(tuple(arcs), tuple(hidden))
 
 
@@ -158,20 +159,24 @@ def state_of(gate: GraphGate, cell: LibraryCell, pattern: int) -> dict[str, int]
     return state
 
 
-def weights(powers: Sequence[Power], state: Mapping[str, int]) -> np.ndarray:
+def weights(powers: Sequence[Power], state: Mapping[str, int], edge: int) -> np.ndarray:
     """Return how groups weigh in a state `[group]`: those whose condition holds there, else those without one.
 
-    A condition on pins that the state leaves open counts by the share of their values for which it holds.
+    A condition on pins that the state leaves open counts by the share of their values for which it holds. Groups that
+    state no energy of the edge do not speak for it: a library may give rises and falls conditions of their own.
     """
-    shares = np.array([held(power.when, state) if power.when else 0.0 for power in powers])
+    stated = [power.energy[edge] is not None for power in powers]
+    shares = np.array([held(power.when, state) if power.when and known else 0.0
+                       for power, known in zip(powers, stated, strict=True)])
     if not shares.any():
-        shares = np.array([0.0 if power.when else 1.0 for power in powers])
+        shares = np.array([float(known and not power.when) for power, known in zip(powers, stated, strict=True)])
     return shares / shares.sum() if shares.any() else shares
 
 
-def mean_weights(powers: Sequence[Power]) -> np.ndarray:
-    """Return the weights of a mean over groups, each by the share of states in which it holds `[group]`."""
-    shares = np.array([power.when.share if power.when else 1.0 for power in powers])
+def mean_weights(powers: Sequence[Power], edge: int) -> np.ndarray:
+    """Return the weights of a mean over groups that state an edge, each by the share of states in which it holds."""
+    shares = np.array([(power.when.share if power.when else 1.0) * (power.energy[edge] is not None)
+                       for power in powers])
     return shares / shares.sum() if shares.any() else shares
 
 
@@ -191,36 +196,41 @@ def pin_energy_fj(pin: Pin, slews_ps: np.ndarray, state: Mapping[str, int] | Non
 
     In a state of the cell, or (None) the mean over all.
     """
-    powers = own_powers(pin)
-    groups = Groups(powers, mean_weights(powers) if state is None else weights(powers, state))
-    slews = np.maximum(slews_ps, 0.0)
-    return np.array([groups.weights @ groups.values_fj(edge, slews[edge : edge + 1], 0.0)[:, 0] if powers else 0.0
-                     for edge in (FALL, RISE)])
+    powers, slews, energy = own_powers(pin), np.maximum(slews_ps, 0.0), np.zeros(2)
+    for edge in (FALL, RISE) if powers else ():
+        shares = mean_weights(powers, edge) if state is None else weights(powers, state, edge)
+        energy[edge] = shares @ Groups(powers, shares).values_fj(edge, slews[edge : edge + 1], 0.0)[:, 0]
+    return energy
 
 
 def output_energy_fj(launch: Launch, cell: LibraryCell, load_ff: tuple[float, float]) -> np.ndarray:
     """Return the energy of a flop output by `[bit before, bit after]`, its clock edge ideal; zero where it holds."""
     powers = tuple(power for power in cell.pins[launch.pin].powers if power.related_pin in (cell.clock_pin, ""))
-    groups, energy = Groups(powers, mean_weights(powers)), np.zeros((2, 2))
+    energy = np.zeros((2, 2))
     for edge in (FALL, RISE) if powers else ():
-        energy[1 - edge, edge] = groups.weights @ groups.values_fj(edge, CLOCK_SLEWS_PS[:1], load_ff[edge])[:, 0]
+        shares = mean_weights(powers, edge)
+        values = Groups(powers, shares).values_fj(edge, CLOCK_SLEWS_PS[:1], load_ff[edge])
+        energy[1 - edge, edge] = shares @ values[:, 0]
     return energy
 
 
 def clock_pin_energy_fj(launch: Launch, cell: LibraryCell) -> np.ndarray:
-    """Return what a flop's clock pin takes in a period, its rise and its fall, by the output's `[bit before, after]`.
+    """Return what a flop's clock pin takes in a period, its fall and the next rise, by the output's `[before, after]`.
 
-    The clock rises with the old state and the data that it captures, and falls with the new state and any data.
+    The clock rises with the old state and the data that it captures. It fell with the old state too, and with those
+    data already or still with the ones before them (which the old state shows), equally often: data that stand still
+    make the clock cheap, whatever they are.
     """
     assert cell.flop is not None
     pin, energy = cell.pins[cell.clock_pin], np.zeros((2, 2))
-    data = cell.flop.next_state
+    next_state = cell.flop.next_state
     for before in (0, 1):
         for after in (0, 1):
-            old, new = before ^ launch.inverted, after ^ launch.inverted
-            captured = {data.pins[0]: new ^ (data.truth == 0b01)} if len(data.pins) == 1 else {}
-            rise = pin_energy_fj(pin, CLOCK_SLEWS_PS, flop_state(cell, old) | captured)[RISE]
-            energy[before, after] = rise + pin_energy_fj(pin, CLOCK_SLEWS_PS, flop_state(cell, new))[FALL]
+            old = flop_state(cell, before ^ launch.inverted)
+            data = [{next_state.pins[0]: value ^ launch.inverted ^ (next_state.truth == 0b01)}
+                    if len(next_state.pins) == 1 else {} for value in (before, after)]
+            falls = [pin_energy_fj(pin, CLOCK_SLEWS_PS, old | one)[FALL] for one in data]
+            energy[before, after] = pin_energy_fj(pin, CLOCK_SLEWS_PS, old | data[1])[RISE] + np.mean(falls)
     return energy
 
 

@@ -7,9 +7,11 @@ import pytest
 
 from characterization.annotation import annotate
 from characterization.boolean import parse_function
+from characterization.constants import FALL, RISE
 from characterization.energy import edge_costs
 from characterization.internal_energy import held, mean_weights, weights
 from characterization.liberty import Power, read_liberty
+from characterization.liberty_tables import Table
 from characterization.netlist import Cell, Netlist, Port
 from characterization.pdk import Corner
 from characterization.simulation import simulate
@@ -109,9 +111,8 @@ def test_of_two_causes_the_one_whose_edge_arrives_first_is_charged_and_of_equals
 
 def test_a_flops_energy_is_that_of_its_clock_pin_in_its_states_and_of_its_output(library):
     timed = timed_of(library, Cell("f", "FLOP", {"CLK": "clk", "D": "a", "Q": "q"}), ports="a", out="q")
-    # The clock rises with the old Q and the captured D, and falls with the new Q and either D: (rise, fall).
-    fall = {0: (2 + 128) / 2, 1: (8 + 32) / 2}
-    expected = [[64 + fall[0], 1 + fall[1] + 1000], [16 + fall[0] + 2000, 4 + fall[1]]]
+    # The clock rises with the old Q and the captured D; before, it fell with the old Q, and D the old or the captured.
+    expected = [[64 + 128, 1 + (128 + 2) / 2 + 1000], [16 + (8 + 32) / 2 + 2000, 4 + 8]]
     np.testing.assert_allclose(timed.sources[0].energy_fj, expected)
     assert timed.clock_energy_fj == pytest.approx(2.0 * 2.0**2)
     assert timed.input_energy_fj["a"] == pytest.approx([(5 + 9) / 2, (3 + 5) / 2])
@@ -124,15 +125,26 @@ def test_a_flop_of_which_nothing_is_used_still_burns_its_clock(library):
     assert timed.clock_energy_fj == pytest.approx(2 * 2.0 * 2.0**2 + means)
 
 
-def group(when: str) -> Power:
-    return Power("", parse_function(when, ("A", "B")) if when else None, (None, None))
+def group(when: str, edges: tuple[int, ...] = (FALL, RISE)) -> Power:
+    table = Table(np.zeros(1), np.zeros(1), np.ones((1, 1)))
+    energy = table if FALL in edges else None, table if RISE in edges else None
+    return Power("", parse_function(when, ("A", "B")) if when else None, energy)
 
 
 def test_groups_weigh_by_the_share_of_what_is_open_and_an_unconditional_one_fills_the_gaps():
     powers = (group("A B"), group("!A"), group(""))
-    assert weights(powers, {"A": 0}).tolist() == [0, 1, 0]
-    assert weights(powers, {"A": 1, "B": 0}).tolist() == [0, 0, 1]
-    assert weights(powers, {}).tolist() == pytest.approx([1 / 3, 2 / 3, 0])
-    assert weights(powers[:2], {"A": 1, "B": 0}).tolist() == [0, 0]
-    assert mean_weights(powers).tolist() == pytest.approx([0.25 / 1.75, 0.5 / 1.75, 1 / 1.75])
+    assert weights(powers, {"A": 0}, RISE).tolist() == [0, 1, 0]
+    assert weights(powers, {"A": 1, "B": 0}, RISE).tolist() == [0, 0, 1]
+    assert weights(powers, {}, RISE).tolist() == pytest.approx([1 / 3, 2 / 3, 0])
+    assert weights(powers[:2], {"A": 1, "B": 0}, RISE).tolist() == [0, 0]
+    assert mean_weights(powers, RISE).tolist() == pytest.approx([0.25 / 1.75, 0.5 / 1.75, 1 / 1.75])
     assert held(parse_function("A^B", ("A", "B")), {"B": 1}) == 0.5
+
+
+def test_a_group_that_states_only_the_other_edge_has_no_voice():
+    powers = (group("A", (RISE,)), group("A B", (FALL,)), group("A !B", (FALL,)), group("", (RISE,)))
+    assert weights(powers, {"A": 1, "B": 1}, RISE).tolist() == [1, 0, 0, 0]
+    assert weights(powers, {"A": 1, "B": 1}, FALL).tolist() == [0, 1, 0, 0]
+    assert weights(powers, {"A": 1}, FALL).tolist() == [0, 0.5, 0.5, 0]
+    assert weights(powers, {"A": 0}, FALL).tolist() == [0, 0, 0, 0]
+    assert mean_weights(powers, RISE).tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
