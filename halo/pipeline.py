@@ -10,6 +10,7 @@ from typing import Any
 
 from characterization.profile import MacProfile
 from characterization.profile_file import profile_digest
+from characterization.proof_vectors import VECTORS_FILE, save_vectors
 from halo.accelerators import Accelerator
 from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
@@ -27,6 +28,7 @@ from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig, DvfsPlan, all_zero
 from halo.plugins import resolve
 from halo.preparation import Prepared, Progress, codebooks_of, make_quantized, prepare, quantized_once, step_of
+from halo.proof import record_vectors
 from halo.recipes import W8A8, Recipe, choose_recipes, named_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
@@ -78,6 +80,8 @@ def make_results(
         accuracy = judge.accuracy(quantized, config.out / RESULTS / recipe.label / "accuracy.json", recipe.label)
         result = summarize(prepared, recipe, quantized, plan, costs, accuracy)
         save_result(result, config.out)
+        vectors = record_vectors(prepared.loaded.model, quantized, plan, prepared.profile, judge.tokens)
+        save_vectors(vectors, config.out / RESULTS / recipe.label / VECTORS_FILE)
         results.append(result)
     return tuple(results)
 

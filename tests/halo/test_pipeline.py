@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,12 +9,16 @@ import torch
 import halo
 from characterization.codebook_file import read_codebooks
 from characterization.profile_file import save_profile
+from characterization.proof_vectors import load_vectors
+from halo.activations import quantize_activations
 from halo.checkpoint import load_quantized
 from halo.config import build_config
 from halo.cost import load_cost
 from halo.dry_run import dry_run
 from halo.errors import ConfigError, OutputError, PlanError
 from halo.layers import dequantize, spread_scales
+from halo.mac import load_mac
+from halo.model import load_model
 from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan import DvfsConfig, load_plan
 from halo.recipes import choose_recipes
@@ -21,6 +26,7 @@ from halo.references import reference_models
 from halo.report import render
 from halo.results import load_result, load_results, load_run
 from halo.tables import comparison_grid, summary_grid
+from halo.tokens import WindowConfig, read_windows
 from halo.verdict import kl_difference, strongest_baseline, verdicts
 from tests.halo.synthetic import POINTS, SIGN_OFF, synthetic_profile
 from tests.halo.tiny import save_model, text_of
@@ -63,6 +69,43 @@ def test_a_run_leaves_models_plans_costs_and_accuracies_that_can_be_read_back(fi
         assert (again.costs, again.bits, again.says) == (result.costs, result.bits, result.says)
         assert again.plan.segments == result.plan.segments
         assert load_quantized(config.out / "models" / result.label).method == result.label
+
+
+def test_each_plan_has_tiles_of_every_class_beside_it_with_the_activations_they_met(finished):
+    _root, config, results, _ = finished
+    loaded = load_model(config.model)
+    text = read_windows(loaded.tokenizer, config.text, WindowConfig(32, 12))
+    for result in results:
+        found = load_vectors(config.out / "results" / result.label)
+        layers = {layer.name: layer for layer in load_quantized(config.out / "models" / result.label).layers}
+        assert found.profile_digest == load_mac(config.profile).digest
+        assert [(item.name, item.period_ps) for item in found.classes] == [
+            (item.name, item.period_ps) for item in result.plan.classes]
+        assert {tile.clock_class for tile in found.tiles} == {item.name for item in result.plan.classes}
+        for tile in found.tiles:
+            name, row, column = re.fullmatch(r"(\S+) in (\d+) out (\d+)", tile.origin).groups()
+            if name == "lm_head":
+                continue
+            block = layers[name].codes[int(column):int(column) + 16, int(row):int(row) + 16].T
+            assert (tile.weights == block).all()
+            if name == "model.layers.0.self_attn.q_proj":
+                # Nothing before the first layer is quantized.
+                inner = loaded.model.model
+                with torch.no_grad():
+                    met = inner.layers[0].input_layernorm(inner.embed_tokens(torch.from_numpy(text.ids[0].copy())))
+                values = quantize_activations(met)[0].numpy()
+                assert (tile.activations == values[:, int(row):int(row) + 16]).all()
+
+
+def test_a_class_that_no_tile_uses_is_that_of_the_head_rounded_to_int8(finished):
+    _root, config, _, _ = finished
+    found = load_vectors(config.out / "results" / "halo-w4-shifted")
+    tile = next(tile for tile in found.tiles if tile.clock_class == "all")
+    weight = load_model(config.model).model.lm_head.weight.detach().float().numpy()
+    scale = np.abs(weight).max(1, keepdims=True) / 127.5
+    assert tile.origin == "lm_head in 0 out 0"
+    assert np.abs(tile.weights.T - weight[:16, :16] / scale[:16]).max() <= 0.5 + 1e-3
+    assert not any(tile.running for tile in found.tiles)
 
 
 def test_progress_is_told_for_every_stage_to_its_end(finished):
