@@ -63,7 +63,7 @@ def certify_profile(
     wanted = [profile.corners[index] for index in profile.corner_indices(corners or profile.corners)]
     for codes in codebooks.values():
         profile.positions(codes)
-    design, cores = reopen(profile, design_path, pdk, work, progress)
+    design, _, cores = reopen(profile, design_path, pdk, work, progress)
     timed = {core.corner.name: core.timed for core in cores}
     folder = work / f"{design.name}-{pdk.name}" / FOLDER
     jobs = [(corner, name) for corner in wanted for name in codebooks]

@@ -14,6 +14,7 @@ from characterization.commands.cells_show import cells_show
 from characterization.commands.certify import certify
 from characterization.commands.energy import energy
 from characterization.commands.pdks import pdks
+from characterization.commands.prove import prove
 from characterization.commands.run import run
 from characterization.commands.show import show
 from characterization.commands.table import table
@@ -34,6 +35,7 @@ app.command()(timing)
 app.command()(certify)
 app.command()(energy)
 app.command()(bench)
+app.command()(prove)
 
 
 @app.command()

@@ -77,9 +77,18 @@ def profile_mac(
 
 
 def reopen(
-    profile: MacProfile, design_path: Path, pdk: Pdk, work: Path, progress: StageProgress
-) -> tuple[MacDesign, tuple[CornerCore, ...]]:
-    """Return the design of a profile and its netlist annotated at the profile's corners, to measure more of it.
+    profile: MacProfile, design_path: Path, pdk: Pdk, work: Path, progress: StageProgress,
+    corners: Sequence[str] = (),
+) -> tuple[MacDesign, Netlist, tuple[CornerCore, ...]]:
+    """Return the design of a profile, its netlist, and that annotated at the profile's corners, to measure more of it.
+
+    Args:
+        profile: of the design.
+        design_path: a `design.toml` or its folder.
+        pdk: the library.
+        work: cache.
+        progress: called with (stage, done, total).
+        corners: some of the profile's, by name; none for all of them.
 
     Raises:
         ArtifactError: what is mapped now is not the profile's netlist.
@@ -93,7 +102,8 @@ def reopen(
                             f"{profile.head.netlist_digest[:12]}: Verilog, cells or Yosys have changed; run "
                             "`characterize run` again.")
     bench = Bench(design, abut(netlist, design.neighbours), CharacterizeConfig(), folder)
-    return design, tuple(annotate_all(bench, [pdk.corner(name) for name in profile.corners], progress))
+    names = [profile.corners[index] for index in profile.corner_indices(corners or profile.corners)]
+    return design, netlist, tuple(annotate_all(bench, [pdk.corner(name) for name in names], progress))
 
 
 def annotate_all(bench: Bench, corners: Sequence[Corner], progress: StageProgress) -> list[CornerCore]:

@@ -22,10 +22,13 @@ class Recorded:
     Attributes:
         activations: int `[step, lane]`.
         sums: partial sums entering with them, int `[step]`; None draws them at random.
+        carries: the second word of redundant sums, of which `sums` then is the first, int `[step]`; None draws how a
+            sum is split.
     """
 
     activations: np.ndarray
     sums: np.ndarray | None = None
+    carries: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def stationary_operands(
     """Return a chain of steps with all lanes at a constant weight."""
     activations = activation_chain(design, config, rng)
     sums = sum_chain(design, config, rng, len(activations))
+    if isinstance(config.activations, Recorded) and config.activations.carries is not None:
+        return Operands(np.full(activations.shape, weight), activations, sums, config.activations.carries)
     split = design.is_redundant and config.partial_sum is None
     carry = random_sums(design, rng, len(activations)) if split else np.zeros_like(sums)
     return Operands(np.full(activations.shape, weight), activations, sums - carry, carry)

@@ -17,38 +17,12 @@ from characterization.pipeline import (
     select_pdk,
     slowest,
 )
-from characterization.profile import MacProfile
 from characterization.profile_file import save_profile
 from tests.characterization.synthetic import synthetic_profile
+from tests.characterization.two_corners import INT4, Stages, two_corners
 
 ROOT = Path(__file__).parent.parent.parent
-PE, INT4 = ROOT / "rtl" / "systolic_pe", ROOT / "rtl" / "systolic_pe_int4"
-
-
-class Stages:
-    """Collects what a run reports about its progress."""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, tuple[int, int]] = {}
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        self.seen[stage] = (done, total)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MacProfile, dict[str, tuple[int, int]]]:
-    """A profile of the int4 PE at two corners, the folder of its stages, and what was told about progress."""
-    pdk, stages = two_corners(), Stages()
-    work = tmp_path_factory.mktemp("profile")
-    profile = profile_mac(INT4, pdk, pdk.corners, CharacterizeConfig(transitions=20, workers=2), work, stages)
-    return work, profile, stages.seen
-
-
-def two_corners() -> Pdk:
-    """The osu018 library, once as a typical and once as a slow corner of the same cells."""
-    pdk = read_pdk("osu018")
-    slow = replace(pdk.corners[0], name="slow", process="ss", voltage_v=1.71, multi_input=(1.2, 0.8))
-    return replace(pdk, corners=(pdk.corners[0], slow))
+PE = ROOT / "rtl" / "systolic_pe"
 
 
 @pytest.mark.tool
@@ -136,7 +110,7 @@ def test_a_profile_is_reopened_only_where_its_netlist_is_mapped_again(tmp_path: 
     netlist = map_design(read_design(PE), pdk, tmp_path / f"systolic_pe-{pdk.name}", Stages())
     head = replace(synthetic_profile().head, netlist_digest=netlist.digest)
     profile = synthetic_profile((("typical", "tt", 25.0, 1.8),), head=head)
-    design, cores = reopen(profile, PE, pdk, tmp_path, Stages())
+    design, _, cores = reopen(profile, PE, pdk, tmp_path, Stages())
     assert (design.name, [core.corner.name for core in cores]) == ("systolic_pe", ["typical"])
     with pytest.raises(ArtifactError, match=r"systolic_pe on osu018 maps to netlist \w{12}, the profile is of abab"):
         reopen(synthetic_profile(), PE, pdk, tmp_path, Stages())
