@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,29 +93,35 @@ class QuantizedModel:
     Attributes:
         method: "halo-bal", "rtn-w8a8", "gptq-w4a8", ...
         codebooks: what the tile classes index.
+        layers: in forward order; those of a checkpoint are read one by one as they are asked for.
         fold: R, the rows of the reduction axis that one scale covers.
         skipped: module -> why it is not quantized.
     """
 
     method: str
     codebooks: tuple[Codebook, ...]
-    layers: tuple[QuantizedLinear, ...]
+    layers: Sequence[QuantizedLinear]
     fold: int
     skipped: Mapping[str, str]
     provenance: Provenance
 
     def effective_bits(self) -> EffectiveBits:
         """Return the bits per weight over all quantized weights."""
-        weights = sum(layer.codes.size for layer in self.layers)
-        used = sorted({int(k) for layer in self.layers for k in np.unique(layer.tiles.classes)})
+        weights, tiles, index, scales, sparse, row_tables = 0, 0, 0.0, 0, 0, 0
+        used: set[int] = set()
+        own = True
+        for layer in self.layers:
+            weights += layer.codes.size
+            tiles += layer.tiles.classes.size
+            index += index_bits(layer, self.codebooks)
+            scales += scale_bits(layer)
+            sparse += sparse_bits(layer)
+            row_tables += layer.codes.shape[0] * layer.row_values * CODE_BITS
+            used |= set(np.unique(layer.tiles.classes).tolist())
+            own = own and layer.row_values > 0
         class_bits = math.ceil(math.log2(len(used))) if len(used) > 1 else 0
-        own = all(layer.row_values for layer in self.layers)
-        tables = 0 if own else CODE_BITS * sum(len(self.codebooks[k].codes) for k in used)
-        tables += sum(layer.tiles.classes.size for layer in self.layers) * class_bits
-        tables += sum(layer.codes.shape[0] * layer.row_values for layer in self.layers) * CODE_BITS
-        index = sum(index_bits(layer, self.codebooks) for layer in self.layers)
-        scales = sum(scale_bits(layer) for layer in self.layers)
-        sparse = sum(sparse_bits(layer) for layer in self.layers)
+        shared = 0 if own else CODE_BITS * sum(len(self.codebooks[k].codes) for k in used)
+        tables = shared + tiles * class_bits + row_tables
         return EffectiveBits(index / weights, scales / weights, tables / weights, sparse / weights)
 
 

@@ -17,6 +17,7 @@ from transformers.utils import logging
 
 from characterization.artifact import digest_bytes, digest_file, digest_of
 from halo.errors import ModelError, NumericsError
+from halo.shards import weight_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +55,6 @@ def choose_device() -> torch.device:
 def torch_tools() -> dict[str, str]:
     """Return what float sums depend on: torch build, device and thread count, for the provenance of a result."""
     return {"torch": torch.__version__, "device": choose_device().type, "threads": str(torch.get_num_threads())}
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a model folder.
-
-    Raises:
-        ModelError: the folder is missing, or has no `config.json` or no safetensors.
-    """
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: no config.json; give the folder of a Hugging Face causal language model.")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ModelError(f"{folder}: no *.safetensors; save the model again with `save_pretrained` (other formats can "
-                         "run code when opened).")
-    return files
 
 
 def digest_model(folder: Path) -> str:

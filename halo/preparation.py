@@ -9,7 +9,7 @@ from typing import Any
 
 from characterization.profile import MacProfile
 from halo.assignment import TileLosses, choose_classes, measure_tile_losses
-from halo.checkpoint import load_quantized, save_quantized
+from halo.checkpoint import is_quantized, load_quantized, save_quantized, stored_key
 from halo.codebook import Codebook, grid_codebook
 from halo.codebook_search import CodebookSearch, search_codebooks, search_one
 from halo.config import RunConfig
@@ -139,11 +139,10 @@ def quantized_once(prepared: Prepared, recipe: Recipe, progress: Progress | None
     folder = config.out / "models" / recipe.label
     wanted = describe(prepared.tokens, prepared.sensitivity, job_of(prepared, recipe))
     if folder.exists():
-        if not (folder / "quantized.safetensors").is_file():
+        if not is_quantized(folder):
             raise OutputError(f"{folder} exists and is not a quantized model; choose another `out` or remove it first.")
-        found = load_quantized(folder)
-        if found.provenance.key == wanted.key:
-            return found
+        if stored_key(folder) == wanted.key:
+            return load_quantized(folder)
         shutil.rmtree(folder)
     save_quantized(folder, config.model, make_quantized(prepared, recipe, progress))
     return load_quantized(folder)

@@ -14,9 +14,9 @@ from torch import nn
 
 from characterization.artifact import Provenance
 from halo.activations import quantize_activations
-from halo.checkpoint import load_linear, save_linear
 from halo.codebook import Codebook
 from halo.errors import ConfigError, ModelError
+from halo.layer_file import load_linear, save_linear
 from halo.layer_task import LayerTask
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.methods import Method
@@ -27,7 +27,7 @@ from halo.sensitivity import Progress, Sensitivity, hooked
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def run_layers(
                 for name in group:
                     if name in missing:
                         made = plugin.quantize_layer(tasks.make(name, seen), tasks.job.method_config)
-                        save_linear(layer_file(folder, name), made)
+                        save_linear(layer_file(folder, name), made, tasks.job.codebooks)
                     done.append(load_linear(layer_file(folder, name), name))
                     if progress:
                         progress(len(layers) + len(done), len(tasks.linears))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -21,7 +21,8 @@ class Int8Linear(nn.Module):
     """A quantized linear: per token int8 activations, int8 codes, fp16 scales, int8 sparse part, float32 result.
 
     result = ((acc_0 x s_0 + acc_1 x s_1 + ...) + sparse acc x sparse scale) x token scale + bias, where `acc_f` are
-    exact integers and the sum over folds runs from the first to the last.
+    exact integers and the sum over folds runs from the first to the last. Codes are held as int8 and widened fold by
+    fold. The result has the type of the input; moving the module to another type leaves its own numbers as they are.
     """
 
     codes: torch.Tensor
@@ -35,13 +36,20 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = layer.codes.shape
         self.fold = self.in_features if layer.per_channel else fold
-        self.register_buffer("codes", torch.from_numpy(layer.codes.astype(np.float32)))
-        self.register_buffer("scales", torch.from_numpy(layer.scales.astype(np.float32).T.copy()))
-        self.register_buffer("bias", None if layer.bias is None else torch.from_numpy(layer.bias.astype(np.float32)))
-        self.register_buffer("sparse_scales", torch.from_numpy(layer.sparse_scales.astype(np.float32)))
-        self.register_buffer("sparse", sparse_matrix(layer))
         inputs = layer.input_scales
-        self.register_buffer("input_scales", None if inputs is None else torch.from_numpy(inputs.astype(np.float32)))
+        self.keep("codes", torch.from_numpy(layer.codes.copy()))
+        self.keep("scales", torch.from_numpy(layer.scales.astype(np.float32).T.copy()))
+        self.keep("bias", None if layer.bias is None else torch.from_numpy(layer.bias.astype(np.float32)))
+        self.keep("sparse_scales", torch.from_numpy(layer.sparse_scales.astype(np.float32)))
+        self.keep("sparse", sparse_matrix(layer))
+        self.keep("input_scales", None if inputs is None else torch.from_numpy(inputs.astype(np.float32)))
+
+    def keep(self, name: str, value: torch.Tensor | None) -> None:
+        """Hold `value` under `name`: it moves with the module, and is no part of its state."""
+        self.register_buffer(name, value, persistent=False)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Int8Linear:
+        return super()._apply(keeping_types(fn), recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output `[..., out]` for `x` `[..., in]`."""
@@ -50,13 +58,23 @@ class Int8Linear(nn.Module):
         total = torch.zeros(values.shape[0], self.out_features, device=x.device)
         for index, start in enumerate(range(0, self.in_features, self.fold)):
             part = slice(start, start + self.fold)
-            total += exact_product(values[:, part], self.codes[:, part]) * self.scales[index]
+            total += exact_product(values[:, part], self.codes[:, part].float()) * self.scales[index]
         if self.sparse is not None:
             total += sparse_product(values, self.sparse) * self.sparse_scales
         total *= scale
         if self.bias is not None:
             total += self.bias
-        return total.view(*x.shape[:-1], self.out_features)
+        return total.view(*x.shape[:-1], self.out_features).to(x.dtype)
+
+
+def keeping_types(fn: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return `fn`, which moves tensors, but for their type: scales rounded to bf16 would be other scales."""
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        moved = fn(tensor)
+        return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+    return move
 
 
 def sparse_product(values: torch.Tensor, sparse: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from halo.assignment import assign_tiles
-from halo.checkpoint import ARRAYS
 from halo.codebook import Codebook, grid_codebook
 from halo.errors import ConfigError, ModelError
 from halo.layers import dequantize
@@ -15,7 +14,7 @@ from halo.operating_point import PointConfig
 from halo.quantize import Job, QuantizeConfig, forward_until_caught, quantize
 from halo.runtime import int8_parts, swapped
 from halo.tiles import TileConfig, uniform_map
-from tests.halo.synthetic import synthetic_profile
+from tests.halo.synthetic import ARRAYS, synthetic_profile
 
 FAST = Codebook("fast", (-64, -32, 0, 32, 64), 1000.0)
 SLOW = Codebook("slow", tuple(range(-96, 97, 12)), 1500.0)
@@ -31,6 +30,7 @@ def run(case, work, **options):
 
 
 def equal(a, b):
+    """Whether all arrays are equal; None equals None."""
     return all(np.array_equal(getattr(x, part), getattr(y, part))
                for x, y in zip(a.layers, b.layers, strict=True) for part in ARRAYS)
 
