@@ -21,11 +21,13 @@ from characterization.design import Lane, MacDesign, read_design
 from characterization.netlist import abut
 from characterization.pdk import Pdk, read_pdk
 from characterization.pipeline import map_design, slowest
+from characterization.recipes import DEFAULT, recipe_named
+from characterization.search import mapped
 from characterization.timed import TimedNetlist
 
 RTL = Path(__file__).parents[1] / "rtl"
 WORK = Path("build/bench-certify")
-SIZES = (8, 12, 16, 20, 24, 32)
+SIZES = (6, 8, 10, 12, 16, 20)
 POWERS = (-128, -64, -32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32, 64)
 CODEBOOKS = {"int4 shifted": tuple(range(-128, 128, 16)), "powers of two": POWERS,
              "16 fastest": None, "all 256": tuple(range(-128, 128))}  # fmt: skip
@@ -52,9 +54,12 @@ def timed_s(act: Callable[[], T]) -> tuple[float, T]:
 
 def annotated(design: MacDesign, pdk: Pdk) -> TimedNetlist:
     """Return a design mapped, joined to its neighbour and timed at the library's slowest corner."""
-    netlist = map_design(design, pdk, WORK / f"{design.name}-{pdk.name}", lambda *_: None)
-    corner = slowest(pdk)
-    return annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock)
+    corner, folder = slowest(pdk), WORK / f"{design.name}-{pdk.name}"
+    if design.recipe:
+        netlist = mapped(design, corner, pdk.dont_use, folder, recipe_named(design.recipe))
+    else:
+        netlist = map_design(design, pdk, folder, lambda *_: None)
+    return annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock, energies=False)
 
 
 def made_design(bits: int, accumulator_bits: int) -> MacDesign:
@@ -72,7 +77,7 @@ def made_design(bits: int, accumulator_bits: int) -> MacDesign:
         parameters={"N": bits, "ACC": accumulator_bits}, weight_mode="stationary", latency=2, clock="clk", reset="",
         roles={"weight": "weight"}, hold={}, lanes=(Lane(f"weight_q[{weight_bits - 1}:0]", "act_q"),), neighbours={},
         reference=folder / "design.toml", weight_bits=weight_bits, activation_bits=bits, accumulator_bits=result,
-        widths=widths,
+        widths=widths, recipe=DEFAULT,
     )
 
 
@@ -130,7 +135,7 @@ def growth(pdk: Pdk, limit_s: float) -> None:
     print(f"{'design':<14} {'gates':>6} {'weights':>7} {'s/weight':>9} {'slowest':>8} {'exact':>6} "
           f"{'all values s':>12} {'c/t':>7}")
     config = CertifyConfig(time_limit_s=limit_s)
-    for bits, accumulator in [*((bits, 0) for bits in SIZES), (16, 40)]:
+    for bits, accumulator in [(16, 40), *((bits, 0) for bits in SIZES)]:
         design = made_design(bits, accumulator)
         timed = annotated(design, pdk)
         half = 1 << design.weight_bits - 1
@@ -149,7 +154,7 @@ def growth(pdk: Pdk, limit_s: float) -> None:
 def main() -> None:
     """Print the tables."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--pdk", default="osu018", help="a library of characterization/pdks")
+    options.add_argument("--pdk", default="sky130", help="a library of characterization/pdks")
     options.add_argument("--design", action="append", default=[], help="only this design of rtl/; may be repeated")
     options.add_argument("--only", choices=("designs", "codebooks", "growth"), help="one table only")
     options.add_argument("--limit", type=float, default=120.0, help="seconds for one certificate of the growth table")

@@ -1,17 +1,21 @@
 """What every MAC design of `rtl/` can do on every library: `python benchmarks/designs.py [options]`.
 
-One row for each design and library: the clock period that all its values allow, that its fastest 9 and 16 allow, and
-that its fastest *useful* 9 and 16 allow: those among which some 9 or 16 represent a Gaussian within 1 dB of the best
-quantizer of that size. Delays are certified, register to register. Each netlist is the fastest of several recipes.
+One row for each design and library: the certified delay of all its values, of its fastest 9 and 16, and of its fastest
+*useful* 9 and 16: those among which some 9 or 16 represent a Gaussian within 1 dB of the best quantizer of that size.
+Delays are register to register, with the weight constant and with it launched at the clock edge as any value of the set
+(`constant / launched`; a streaming MAC's weight never is constant). Each netlist is the fastest of several recipes.
+What is done is kept under `build/`: a killed run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +37,7 @@ from halo.subset import Histogram, best_subset
 RTL = Path(__file__).parents[1] / "rtl"
 WORK = Path("build/bench-designs")
 SIZES = (9, 16)
+NONE = float("nan")
 # A subset is useful if its squared error is at most this far above that of the best quantizer of its size.
 USEFUL_DB = 1.0
 # Spread of the weights in units of int8 codes. Codes of fewer values take whatever scale suits them, relative to their
@@ -43,27 +48,28 @@ FREE_SIGMA_CODES = np.linspace(12, 80, 35)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One design on one library; periods in ps, nan where there is none, by size where there are several."""
+    """One design on one library; delays in ps by the name of a set of values, nan where there is none.
+
+    Attributes:
+        design, recipe: what, and how it was mapped.
+        area_um2: of all cells.
+        floor_ps: what no weight can beat.
+        constant_ps, launched_ps: with the weight constant, and launched with the rest as any value of the set.
+        exact: whether every certificate is attained.
+    """
 
     design: MacDesign
     recipe: str
     area_um2: float
     floor_ps: float
-    worst_ps: float
-    fast_ps: dict[int, float]
-    useful_ps: dict[int, float]
-    swap_worst_ps: float
-    swap_useful_ps: dict[int, float]
+    constant_ps: dict[str, float]
+    launched_ps: dict[str, float]
     exact: bool
 
-    @property
-    def period_ps(self) -> float:
-        """The period that every value allows."""
-        return max(self.worst_ps, self.floor_ps)
-
-    def period_of(self, delay_ps: float) -> float:
-        """The period that a delay allows."""
-        return max(delay_ps, self.floor_ps)
+    def period_ps(self, name: str) -> float:
+        """The period that a set allows: constant weights, or launched ones where they stream."""
+        streams = self.design.weight_mode == "streaming"
+        return max((self.launched_ps if streams else self.constant_ps)[name], self.floor_ps)
 
 
 def gaussian(bins: int = 4001, reach: float = 6.0) -> Histogram:
@@ -95,7 +101,7 @@ def useful_set(weights: np.ndarray, delay_ps: np.ndarray, count: int) -> tuple[i
     while low < high:
         middle = (low + high) // 2
         allowed = np.union1d(weights[delay_ps <= periods[middle]], [0])
-        subset = best_subset(histogram, allowed, count, np.array([float(np.abs(allowed).max() or 1) / sigma]))
+        subset = best_subset(histogram, allowed, count, float(np.abs(allowed).max() or 1) / sigma)
         if subset.loss <= limit:
             high, found = middle, subset.codes
         else:
@@ -103,70 +109,71 @@ def useful_set(weights: np.ndarray, delay_ps: np.ndarray, count: int) -> tuple[i
     return found
 
 
-def kth_ps(delay_ps: np.ndarray, count: int) -> float:
-    """Return the delay of the count-th fastest value; nan if there are fewer."""
-    return float(np.sort(delay_ps)[count - 1]) if len(delay_ps) >= count else float("nan")
-
-
-def over(weights: np.ndarray, delay_ps: np.ndarray, codes: tuple[int, ...]) -> float:
-    """Return the delay of the slowest of some codes; nan for none."""
-    return float(delay_ps[np.isin(weights, codes)].max()) if codes else float("nan")
+def sets_of(weights: np.ndarray, delay_ps: np.ndarray) -> dict[str, tuple[int, ...]]:
+    """Return the sets of values of a row, by name; an empty one where there are too few values."""
+    order = weights[np.argsort(delay_ps, kind="stable")].tolist()
+    fastest_of = {f"{count} fastest": tuple(order[:count]) if len(order) >= count else () for count in SIZES}
+    return {"all": tuple(order)} | fastest_of | {
+        f"useful {count}": useful_set(weights, delay_ps, count) for count in SIZES}
 
 
 def measure(design: MacDesign, netlist: Netlist, best: Candidate, corner: Corner, options: argparse.Namespace) -> Row:
     """Return the row of a netlist."""
-    timed = annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock)
+    timed = annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock, energies=False)
     weights = np.array(design.weights)
     config = CertifyConfig(time_limit_s=options.time_limit)
-    folder = WORK / "certificates"
-    exact = True
+    folder, exact = WORK / "certificates", True
     if options.topological:
         delay_ps = topological_ps(timed, design, weights)
     else:
-        proved = certify_weights(timed, design, weights, "stationary", config, 1, None, folder)
+        proved = certify_weights(timed, design, weights, "stationary", config, 1, partial(tell, design), folder)
         delay_ps, exact = proved.upper_ps, bool(proved.exact.all())
-    useful = {count: useful_set(weights, delay_ps, count) for count in SIZES}
+    sets, launched = sets_of(weights, delay_ps), {}
+    for name, codes in sets.items():
+        launched[name] = NONE
+        if codes and not options.topological:
+            print(f"  {design.name}: {name}, launched", file=sys.stderr, flush=True)
+            found = certify_set(timed, design, None if name == "all" else codes, config, "swap", folder)
+            launched[name], exact = found.upper_ps, exact and found.exact
+    streams = design.weight_mode == "streaming"
+    constant = {name: float(delay_ps[np.isin(weights, codes)].max()) if codes and not streams else NONE
+                for name, codes in sets.items()}  # fmt: skip
+    return Row(design, best.recipe, timed.area_um2, floor_ps(timed, design), constant, launched, exact)
 
-    def swap(codes: tuple[int, ...] | None) -> float:
-        if options.topological or codes == ():
-            return float("nan")
-        return certify_set(timed, design, codes, config, "swap", folder).upper_ps
 
-    return Row(
-        design, best.recipe, timed.area_um2, floor_ps(timed, design), float(delay_ps.max()),
-        {count: kth_ps(delay_ps, count) for count in SIZES},
-        {count: over(weights, delay_ps, codes) for count, codes in useful.items()},
-        swap(None), {count: swap(codes) for count, codes in useful.items()}, exact,
-    )
+def tell(design: MacDesign, done: int, total: int) -> None:
+    """Say on the terminal how far a design is."""
+    if done % 32 == 0 or done == total:
+        print(f"  {design.name}: {done} of {total} values", file=sys.stderr, flush=True)
 
 
 def print_table(pdk: Pdk, corner: Corner, rows: list[Row], certified: bool) -> None:
-    """Print the rows of one library, the best of each pipeline depth marked."""
+    """Print the rows of one library as Markdown."""
     kind = "certified" if certified else "topological"
-    print(f"\n{pdk.name} {corner.name}: clock periods in ps, register to register, {kind}; area in um2")
-    print(f"{'design':26} {'stages':>6} {'area':>7} {'floor':>6} {'worst':>6} {'9th':>6} {'16th':>6} {'use9':>6} "
-          f"{'use16':>6} | {'swap':>6} {'use9':>6} {'use16':>6} | {'all':>5} {'use9':>5} {'use16':>5}  recipe")
+    names = list(rows[0].constant_ps)
+    print(f"\n{pdk.name} {corner.name}, {kind}, ps and um2:\n")
+    print(f"| design | stages | area | floor | {' | '.join(names)} | gain: all | useful 9 | useful 16 | recipe |")
+    print("| --- |" + " ---: |" * (6 + len(names)) + " --- |")
     for row in rows:
-        best = min((other.period_ps for other in rows if other.design.weight_bits == 8
-                    and depth(other.design) == depth(row.design)), default=float("nan"))  # fmt: skip
-        gains = [best / row.period_ps, *(best / row.period_of(row.useful_ps[count]) for count in SIZES)]
-        figures = [row.floor_ps, row.worst_ps, *row.fast_ps.values(), *row.useful_ps.values()]
-        swaps = [row.swap_worst_ps, *row.swap_useful_ps.values()]
-        print(f"{row.design.name:26} {depth(row.design):>6} {row.area_um2:7.0f} {columns(figures, '6.0f')} | "
-              f"{columns(swaps, '6.0f')} | {columns(gains, '5.2f')}  {row.recipe}{'' if row.exact else ' (brackets)'}")
-    print("Last three columns: period of the best int8 design with as many stages over this one's, with all its\n"
-          "values and with its useful 9 and 16 (floor included); above 1 is faster.")
+        best = min((other.period_ps("all") for other in rows if other.design.weight_bits == 8
+                    and depth(other.design) == depth(row.design)), default=NONE)  # fmt: skip
+        gains = [best / row.period_ps(name) for name in ("all", "useful 9", "useful 16")]
+        delays = [f"{shown(row.constant_ps[name])} / {shown(row.launched_ps[name])}" for name in names]
+        print(f"| {row.design.name} | {depth(row.design)} | {row.area_um2:.0f} | {row.floor_ps:.0f} | "
+              f"{' | '.join(delays)} | {' | '.join(shown(gain, 2) for gain in gains)} | {row.recipe}"
+              f"{'' if row.exact else ' (brackets)'} |")
+    print("\nGain: period of the best int8 design with as many stages, all its values, over this one's (the longer of "
+          "delay and floor); above 1 is faster.")
+
+
+def shown(value: float, digits: int = 0) -> str:
+    """Return a number, `-` for what there is not."""
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def depth(design: MacDesign) -> int:
     """Return the stages between operand registers and result: a streaming MAC registers its operands first."""
     return design.latency - (design.weight_mode == "streaming")
-
-
-def columns(values: list[float], form: str) -> str:
-    """Return numbers side by side, `-` for what there is not."""
-    width = int(form.partition(".")[0])
-    return " ".join(f"{'-':>{width}}" if np.isnan(value) else format(value, form) for value in values)
 
 
 def print_cells(rows: list[tuple[MacDesign, Netlist]]) -> None:
@@ -254,6 +261,7 @@ def run_pdk(pdk: Pdk, corner: Corner, options: argparse.Namespace) -> None:
             print_adders(design, pdk, corner)
             continue
         folder = WORK / f"{design.name}-{pdk.name}-{corner.name}"
+        print(f"{pdk.name} {design.name}", file=sys.stderr, flush=True)
         netlist, best = fastest(design, corner, pdk.dont_use, folder, None, recipes_for(design))
         netlists.append((design, netlist))
         if not options.cells:

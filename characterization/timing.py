@@ -26,7 +26,7 @@ from characterization.static_timing import (
     setup_needs_ps,
     shape_of,
 )
-from characterization.timed import TimedNetlist
+from characterization.timed import Sink, TimedNetlist
 from characterization.timing_arrivals import arrivals, worst_ps
 from characterization.timing_cases import fixed_nets, floor_sinks, held_nets, weight_sinks
 from characterization.timing_graph import build_graph
@@ -34,6 +34,9 @@ from characterization.timing_path import PathStep, critical_path
 
 __all__ = ["PathStep", "annotate", "arrivals", "critical_path", "fixed_nets", "floor_ps", "floor_sinks", "free_ps",
            "sta_endpoints_ps", "sta_hold_ps", "sta_ps", "sta_sweep_ps", "topological_ps", "weight_sinks", "worst_ps"]
+
+# So many weight values at once: weights of 16 bits would fill the memory.
+BLOCK = 2048
 
 
 def topological_ps(timed: TimedNetlist, design: MacDesign, weights: np.ndarray) -> np.ndarray:
@@ -45,8 +48,15 @@ def topological_ps(timed: TimedNetlist, design: MacDesign, weights: np.ndarray) 
     Raises:
         NetlistError: a held or weight register is not in the netlist.
     """
+    sinks = weight_sinks(timed, design)
+    blocks = np.split(weights, range(BLOCK, len(weights), BLOCK))
+    return np.concatenate([longest_ps(timed, design, block, sinks) for block in blocks])
+
+
+def longest_ps(timed: TimedNetlist, design: MacDesign, weights: np.ndarray, sinks: Sequence[Sink]) -> np.ndarray:
+    """Return the longest path into `sinks` for each value `[weight]`, all at once."""
     constants = Constants(timed.gates, fixed_nets(timed, design, weights), len(weights))
-    return worst_ps(arrivals(timed, constants), weight_sinks(timed, design), len(weights))
+    return worst_ps(arrivals(timed, constants), sinks, len(weights))
 
 
 def floor_ps(timed: TimedNetlist, design: MacDesign) -> float:
