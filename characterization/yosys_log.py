@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-BIT = r"\S+?\.\\(?P<net>\S+)(?: \[(?P<bit>\d+)\])?"
+# A net of the source, or one that Yosys made, which is named after an operation and its place.
+NAME = r"(?:\\(?P<net>\S+)|\$(?P<made>\w+)\$(?:sources/\d+/)?(?P<place>[^$\s]+)\S*)"
+BIT = rf"\S+?\.{NAME}(?: \[(?P<bit>\d+)\])?"
 UNDRIVEN = re.compile(rf"Warning: Wire {BIT} is used but has no driver")
 SEVERAL = re.compile(rf"Warning: multiple conflicting drivers for {BIT}:")
 LATCH = re.compile(r"Warning: Latch inferred for signal `\\\S+?\.\\(?P<net>[^']+)'")
@@ -42,7 +44,8 @@ def findings(lines: Sequence[str], latches: bool) -> Iterator[str]:
 
 def net_of(match: re.Match[str]) -> str:
     """Return the name of a net with its bit."""
-    return match["net"] + (f"[{match['bit']}]" if match["bit"] else "")
+    name = match["net"] or f"of `{match['made']}` at {match['place']}"
+    return name + (f"[{match['bit']}]" if match["bit"] else "")
 
 
 def indented(lines: Sequence[str]) -> Iterator[str]:

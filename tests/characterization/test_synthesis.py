@@ -110,6 +110,8 @@ def test_a_width_that_the_parameters_do_not_give_is_refused(tmp_path):
         ("act_in * weight_q", "nothing * weight_q", "net nothing is used but has no driver, drive it or tie it to a"),
         (PRODUCT, "wire signed [15:0] product", r"net product\[\d+\] is used but has no driver.*and \d+ more"),
         (PRODUCT, f"{PRODUCT}; assign product[3] = act_in[0]", r"net act_in\[0\] has several drivers \(.*mul"),
+        (PRODUCT, f"wire two; assign two = act_in[0]; assign two = act_in[1] & act_in[2]; {PRODUCT} + two",
+         r"net of `and` at pe.v:\d+ has several drivers \(.*, give it one"),
         (PRODUCT, f"{PRODUCT} + (product[3] & act_in[0])", r"combinational loop through pe.v:\d+, cut"),
         (PRODUCT, "wire signed [15:0] product; box p(act_in, weight_q, product)", "cell of the library implements box"),
         (PRODUCT, "wire signed [15:0] product; part p(act_in, product)", "part"),
