@@ -12,14 +12,15 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 from characterization.adder_cells import adder_verilog
 from characterization.artifact import write_text
 from characterization.design import MacDesign, check_ports
-from characterization.errors import SynthesisError
-from characterization.liberty import read_liberty
+from characterization.errors import LibertyError, SynthesisError
+from characterization.liberty import CellLibrary, read_liberty
 from characterization.netlist import CONSTANTS, Netlist
 from characterization.reach import check_reach
 from characterization.recipes import DEFAULT, Recipe, recipe_named
@@ -86,7 +87,8 @@ def synthesize(
     Raises:
         SynthesisError: Yosys rejected the sources or cannot map them, or the weight gets nowhere.
         DesignError: `design.toml` does not fit the elaborated module.
-        LibertyError: the recipe wants adder cells, and the library has none.
+        LibertyError: the recipe wants adder cells, and the library has none; or synthesis failed, and a gate has no
+            timing or no flip-flop can be used.
     """
     recipe = recipe or recipe_named(design.recipe or DEFAULT)
     listing = list_module(design.sources, design.top, work, design.parameters)
@@ -98,10 +100,33 @@ def synthesize(
         booth=recipe.booth, hierarchy=recipe.hierarchy,
         adders=adder_verilog(read_liberty(liberty), dont_use) if recipe.adders else "",
     )
-    netlist = Netlist.from_text(run_yosys(request, work))
+    try:
+        netlist = Netlist.from_text(run_yosys(request, work))
+    except SynthesisError:
+        check_cells(read_liberty(liberty), dont_use)
+        raise
     check_driven(netlist)
     check_reach(netlist, design)
     return netlist
+
+
+def check_cells(library: CellLibrary, dont_use: tuple[str, ...]) -> None:
+    """Check that synthesis can do with a library's cells; ABC and dfflibmap say little when they cannot.
+
+    Raises:
+        LibertyError: a gate has no delays, or no flip-flop can be used.
+    """
+    cells = [cell for name, cell in sorted(library.cells.items())
+             if not any(fnmatchcase(name, pattern) for pattern in dont_use)]  # fmt: skip
+    for cell in cells:
+        for pin in (cell.pins[name] for name in cell.outputs if not cell.flop):
+            if pin.function is not None and pin.function.pins and not pin.arcs:
+                raise LibertyError(f"{cell.where}: cell {cell.name} has a function at {pin.name} and no timing, which "
+                                   "synthesis cannot use; add the timing, or the cell to the PDK's dont_use.")
+    flops = [cell for cell in cells if cell.flop]
+    if flops and all(cell.unusable for cell in flops):
+        raise LibertyError(f"{flops[0].where}: no flip-flop of {library.name} can be used; of {flops[0].name}, "
+                           f"{flops[0].unusable}.")
 
 
 def list_module(

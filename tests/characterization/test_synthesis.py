@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from characterization.design import read_design
-from characterization.errors import DesignError, SynthesisError
+from characterization.errors import DesignError, LibertyError, SynthesisError
 from characterization.liberty import read_liberty
 from characterization.netlist import Netlist
 from characterization.pdk import read_pdk
@@ -125,6 +125,21 @@ def test_verilog_that_yosys_rejects_is_reported_with_its_error_line_and_log(old,
     assert f"(log: {tmp_path / 'work' / 'yosys.log'})" in str(error.value)
     assert (tmp_path / "work/yosys.log").is_file()
     assert "\n" not in str(error.value)
+
+
+@needs_osu018
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("timing()", "timing_taken_out()", "cell NAND2X1 has a function at Y and no timing, which synthesis cannot use"),
+    ("function", "function_taken_out", r"no flip-flop of osu018_stdcells can be used; of DFF\w*, its output Q has no "),
+])  # fmt: skip
+def test_a_library_whose_cells_cannot_be_mapped_is_reported_with_the_cell(old, new, message, tmp_path):
+    text = OSU018[0].read_text(encoding="utf-8")
+    cell = text.index("cell (NAND2X1)")
+    end = text.index("\ncell (", cell)
+    broken = text[:cell] + text[cell:end].replace(old, new) + text[end:] if "timing" in old else text.replace(old, new)
+    (tmp_path / "broken.lib").write_text(broken, encoding="utf-8")
+    with pytest.raises(LibertyError, match=message):
+        synthesize(read_design(RTL / "systolic_pe_int4"), (tmp_path / "broken.lib",), tmp_path)
 
 
 @needs_osu018
