@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from characterization.annotation import annotate
-from characterization.certify import Certificate, CertifyConfig, Mode, Progress, certify_set, certify_weights
+from characterization.certify import (
+    Certificate,
+    CertifyConfig,
+    Mode,
+    Progress,
+    certify_set,
+    certify_weights,
+    checked,
+)
 from characterization.corner_library import read_corner
 from characterization.corner_stages import StageProgress
 from characterization.design import MacDesign, read_design
@@ -106,9 +114,11 @@ def certify_design(
         CharacterizationError: an unknown corner or value, or a stage that failed.
     """
     design, corner = read_design(design_path), pdk.corner(corner_name) if corner_name else slowest(pdk)
+    for values in [weights, *codebooks.values()] if weights else codebooks.values():
+        checked(values, design)
     folder = work / f"{design.name}-{pdk.name}"
     netlist = map_design(design, pdk, folder, progress)
-    timed = annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock)
+    timed = annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock, energies=False)
     sets: dict[str, Sequence[int] | None] = dict(codebooks) if weights or codebooks else {"all values": None}
     found = []
     for mode in modes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from characterization.annotation import annotate
 from characterization.artifact import write_text
 from characterization.corner_grid import speed_of
@@ -41,6 +43,9 @@ def time_design(
         CharacterizationError: a stage failed; see `errors.py`.
     """
     design, corner = read_design(design_path), pdk.corner(corner_name) if corner_name else slowest(pdk)
+    if weight is not None:
+        # Before minutes of synthesis.
+        design.encode(np.array([weight]))
     netlist = map_design(design, pdk, work / f"{design.name}-{pdk.name}", progress)
     joined = abut(netlist, design.neighbours)
     progress("cell libraries", 0, 1)

@@ -63,6 +63,18 @@ def test_codebooks_are_added_to_a_profile(monkeypatch, capsys, mapped, tmp_path)
     assert 0 < second.upper_ps <= first.upper_ps
 
 
+@pytest.mark.parametrize(("given", "message"), [
+    (("certify", SMALL, "--weights", "3,8"), "systolic_pe_int4: no weight has the value 8; they lie in -8..7."),
+    (("timing", SMALL, "--weight", "8"), "systolic_pe_int4: no weight has the value 8; they are -8..7."),
+])  # fmt: skip
+def test_a_value_that_the_design_lacks_is_refused_before_anything_is_mapped(
+    monkeypatch, capsys, tmp_path, given, message
+):
+    code, _, err = invoke(monkeypatch, capsys, *given, "--work", tmp_path / "work")
+    assert (code, is_one_line(err), message in err) == (2, True, True)
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_profile_needs_codebooks(monkeypatch, capsys, tmp_path):
     code, _, err = invoke(monkeypatch, capsys, "certify", saved_profile(tmp_path / "p.nc"))
     assert (code, is_one_line(err), "name the sets of values to certify with --codebooks" in err) == (2, True, True)
