@@ -92,20 +92,26 @@ def save_quantized(
             facts.append(layer_facts(layer, arrays))
             yield from ((f"{layer.name}.{part}", torch.from_numpy(array.copy())) for part, array in arrays.items())
 
-    names = {layer.name for layer in quantized.layers}
-    write_folder(folder, model_folder, names, packed, lambda: quantization_config(quantized, facts), shard_bytes)
+    original = {f"{name}.{part}" for name in layer_names(quantized) for part in ("weight", "bias")}
+    write_folder(folder, model_folder, original, packed, lambda: quantization_config(quantized, facts), shard_bytes)
+
+
+def layer_names(quantized: QuantizedModel) -> tuple[str, ...]:
+    """Return the names of the quantized layers, without reading them where they are stored."""
+    layers = quantized.layers
+    return tuple(layers.facts) if isinstance(layers, StoredLayers) else tuple(layer.name for layer in layers)
 
 
 def write_folder(
-    folder: Path, model_folder: Path, replaced: set[str], tensors: Callable[[], Iterator[tuple[str, torch.Tensor]]],
+    folder: Path, model_folder: Path, left_out: set[str], tensors: Callable[[], Iterator[tuple[str, torch.Tensor]]],
     config: Callable[[], Mapping[str, Any]], shard_bytes: int = SHARD_BYTES, **changes: Any,
 ) -> None:
-    """Write the folder of a model with `tensors` in place of the weights of its modules `replaced`.
+    """Write the folder of a model with `tensors` in place of some of its own.
 
     Args:
         folder: new.
         model_folder: the original.
-        replaced: modules whose weight and bias are left out.
+        left_out: tensors of the original that are not copied.
         tensors: gives the tensors that stand for them, by full name.
         config: gives `quantization_config`, asked for after the tensors.
         shard_bytes: size of the files.
@@ -117,7 +123,6 @@ def write_folder(
     """
     original = open_shards(model_folder)
     fields = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    left_out = {f"{name}.{part}" for name in replaced for part in ("weight", "bias")}
 
     def everything() -> Iterator[tuple[str, torch.Tensor]]:
         for key in original.files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from characterization.errors import CharacterizationError
+from halo.commands.folders import export, inspect
 from halo.errors import ConfigError, HaloError
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Tables to a plan: quantize a language model onto measured codebooks, plan clocks, say what is gained.",
 )  # fmt: skip
+app.command()(export)
+app.command()(inspect)
 Profile = Annotated[Path, typer.Option("--profile", help="MacProfile made by `characterize run`")]
 Model = Annotated[Path, typer.Argument(help="Hugging Face model folder with safetensors")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="table.key=value, such as tiles.tile_in=32")]
@@ -45,6 +49,9 @@ Calibration = Annotated[
 ]
 Work = Annotated[Path, typer.Option("--work", help="cache of finished layers; may be deleted at any time")]
 NOWHERE = "not-given"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPARSE = "method.halo.sparse.cap_share=0.0"
+FRIENDLY = {"": (), "group": (NO_SPARSE,), "channel": (NO_SPARSE, "quantize.channel_scales=true")}
 
 
 @app.command()
@@ -52,8 +59,13 @@ def quantize(
     model: Model,
     profile: Profile,
     out: Annotated[Path, typer.Option("--out", help="new folder for the checkpoint")],
-    variant: Annotated[str, typer.Option("--variant", help="perf-opt, bal or acc-opt")] = "bal",
+    variant: Annotated[str, typer.Option("--variant", help="perf-opt, bal, acc-opt, or a method of `halo evaluate`")] =
+        "bal",
     calibration: Calibration = None,
+    friendly: Annotated[str, typer.Option("--export-friendly", help="group or channel: no sparse part, and a scale per "
+                                          "fold or per channel, so that `halo export` is exact")] = "",
+    text: Annotated[Path | None, typer.Option("--text", help="to measure what --export-friendly costs; default: "
+                                              "heldout.txt in or beside the model")] = None,
     work: Work = Path("build/halo"),
     config: Base = None,
     overrides: Overrides = None,
@@ -63,20 +75,24 @@ def quantize(
     Example: `halo quantize examples/reference_lm/model --profile build/demo/systolic_pe.nc --out build/bal`
     """
     from halo.pipeline import quantize_to
-    from halo.recipes import VARIANTS
+    from halo.recipes import named_or_variant
 
-    if variant not in VARIANTS:
-        raise ConfigError(f"--variant {variant!r}; use one of {', '.join(VARIANTS)}.")
+    recipe = named_or_variant(variant)
+    if friendly not in FRIENDLY:
+        raise ConfigError(f"--export-friendly {friendly!r}; use group (a scale per fold) or channel.")
     calibration = calibration or calibration_of(model, config)
-    paths = {"model": model, "profile": profile, "calibration": calibration, "out": work}
-    run_config = merged(config, paths, overrides)
+    text = text or beside(model, "heldout.txt")
+    paths = {"model": model, "profile": profile, "calibration": calibration, "text": text, "out": work}
+    run_config = merged(config, paths, [*FRIENDLY[friendly], *(overrides or ())])
     with progress_bars() as progress:
-        quantized = quantize_to(run_config, variant, out, progress)
+        quantized = quantize_to(run_config, recipe, out, progress)
     bits = quantized.effective_bits()
     shown = Table("part", "bits per weight", title=f"{quantized.method}: {len(quantized.layers)} layers")
     for name in ("index", "scales", "tables", "sparse", "total"):
         shown.add_row(name, f"{getattr(bits, name):.4f}")
     console().print(shown)
+    if friendly:
+        print(cost_of_export(run_config, out))
     print(f"written: {out}; next: halo plan {out} --profile {profile} --out plan.json")
 
 
@@ -243,16 +259,33 @@ def report(
     print(f"written: {render(out)}")
 
 
+def cost_of_export(config: RunConfig, folder: Path) -> str:
+    """Return the line that says how far a model made for export is from the original, where a text is known."""
+    from halo.pipeline import evaluate_folders
+
+    if str(config.text) == NOWHERE:
+        return "KL not measured: no heldout.txt in or beside the model; name a text with --text FILE."
+    with progress_bars() as progress:
+        found = evaluate_folders(config, [folder], progress)[str(folder)]
+    return (f"export-friendly: KL {found.kl.mean:.5f}, net of int8 activations {found.net_kl.mean:.5f} "
+            f"({found.net_kl.low:.5f} .. {found.net_kl.high:.5f}), perplexity {found.perplexity:.4f} on {config.text}")
+
+
+def beside(model: Path, name: str) -> Path | None:
+    """Return the file `name` in or beside a model's folder; None where there is none."""
+    return next((path for path in (model / name, model.parent / name) if path.is_file()), None)
+
+
 def calibration_of(model: Path, config: Path | None) -> Path | None:
     """Return the calibration text that comes with a model; None where a configuration file may name one.
 
     Raises:
         ConfigError: there is none.
     """
-    found = [path for path in (model / "calibration.txt", model.parent / "calibration.txt") if path.is_file()]
-    if not found and config is None:
+    found = beside(model, "calibration.txt")
+    if found is None and config is None:
         raise ConfigError(f"no calibration.txt in or beside {model}; name a text with --calibration FILE.")
-    return None if config else found[0]
+    return None if config else found
 
 
 def merged(base: Path | None, paths: Mapping[str, Path | None], overrides: list[str] | None) -> RunConfig:
@@ -332,6 +365,12 @@ def main() -> None:
         app()
     except (HaloError, CharacterizationError) as error:
         print(f"halo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"halo: {error.filename or 'disk'}: {error.strerror}; free space and run the same command again: "
+              "finished layers are kept.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("halo: stopped; run the same command again to go on where it was.", file=sys.stderr)

@@ -29,11 +29,10 @@ from halo.plan import DvfsConfig, DvfsPlan, all_zero
 from halo.plugins import resolve
 from halo.preparation import Prepared, Progress, codebooks_of, make_quantized, prepare, quantized_once, step_of
 from halo.proof import record_vectors
-from halo.recipes import W8A8, Recipe, choose_recipes, named_recipes, variant_recipe
+from halo.recipes import W8A8, Recipe, choose_recipes, named_recipes
 from halo.references import reference_models
 from halo.report import render
 from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
-from halo.tiles import Variant
 from halo.workload import Workload, shape_workload
 
 
@@ -113,15 +112,14 @@ def summarize(
                         file_bits, worst.name, worst.loss, fallbacks)
 
 
-def quantize_to(config: RunConfig, variant: Variant, out: Path, progress: Progress | None = None) -> QuantizedModel:
-    """Write one variant's checkpoint to the new folder `out`, and return it.
+def quantize_to(config: RunConfig, recipe: Recipe, out: Path, progress: Progress | None = None) -> QuantizedModel:
+    """Write one recipe's checkpoint to the new folder `out`, and return it.
 
     Raises:
         OutputError: `out` exists already.
     """
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder or remove it first.")
-    recipe = variant_recipe(variant)
     prepared = prepare(config, (recipe,), progress)
     quantized = make_quantized(prepared, recipe, progress)
     save_quantized(out, config.model, quantized)

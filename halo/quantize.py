@@ -38,11 +38,13 @@ class QuantizeConfig:
         windows: calibration windows run through the blocks; 0 for all that are given.
         batch: windows run together.
         fold: R, rows of the reduction axis that share a scale.
+        channel_scales: one scale per output channel instead; sums of all folds are then added before scaling.
     """
 
     windows: int = 128
     batch: int = 16
     fold: int = 128
+    channel_scales: bool = False
 
 
 @dataclass(eq=False)
@@ -158,12 +160,13 @@ class TaskMaker:
             hessian, n_tokens = torch.from_numpy(moments.read("hessian")), self.sensitivity.n_tokens
         else:
             hessian = found.hessian
+        fold = linear.in_features if job.config.channel_scales else job.config.fold
         # Outputs erring independently, an error e of row i costs mean(g_i^2) e H e^T / 2 per token.
         worth = torch.from_numpy(moments.read("output")).float().to(device) / (2 * n_tokens)
         return LayerTask(
             name, linear.weight.detach().float(), None if linear.bias is None else linear.bias.detach().float(),
             hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
-            job.tiles[name], job.config.fold, worth,
+            job.tiles[name], fold, worth,
             None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
             None if found is None else found.cross,
         )

@@ -74,6 +74,20 @@ METHODS: Mapping[str, Recipe] = {recipe.label: recipe for recipe in (
 )}
 
 
+def named_or_variant(name: str) -> Recipe:
+    """Return the recipe of a point of the front or of a method by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    for variant in VARIANTS:
+        if name in {variant, f"halo-{variant}"}:
+            return variant_recipe(variant)
+    raise ConfigError(f"--variant {name!r}; use one of {', '.join((*VARIANTS, *METHODS))}.")
+
+
 def variant_recipe(variant: Variant) -> Recipe:
     """Return the recipe of one point of the front."""
     return Recipe(f"halo-{variant}", "halo", SEARCHED, variant, f"searched codebooks, {variant} end of the front"

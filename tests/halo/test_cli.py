@@ -1,3 +1,4 @@
+import errno
 import re
 import sys
 
@@ -53,7 +54,7 @@ def fails(done):
     return lines[0]
 
 
-@pytest.mark.parametrize("command", ["quantize", "evaluate", "plan", "estimate", "run", "report"])
+@pytest.mark.parametrize("command", ["quantize", "evaluate", "plan", "estimate", "run", "report", "export", "inspect"])
 def test_every_command_shows_an_example(halo, command):
     code, out, _ = halo(command, "--help")
     assert code == 0
@@ -113,6 +114,32 @@ def test_failures_are_one_line_with_exit_code_2_and_leave_nothing(halo, shelf, t
     assert "not a readable result" in fails(halo("report", tmp_path))
     assert not out.exists()
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_model_made_for_export_says_what_that_costs_and_exports(halo, shelf, tmp_path):
+    small = ["--set", "windows.window=32", "--set", "windows.windows=4", "--set", "sensitivity.fisher_windows=2",
+             "--set", "evaluation.window=32", "--set", "evaluation.windows=4"]
+    asked = ["quantize", shelf / "model", "--profile", shelf / "mac.nc", "--calibration", shelf / "text.txt", "--work",
+             tmp_path / "work", "--variant", "halo-w4-shifted", "--out", tmp_path / "made", *small, *ARRAY]
+    assert "--export-friendly 'both'; use group" in fails(halo(*asked, "--export-friendly", "both"))
+    code, said, error = halo(*asked, "--export-friendly", "channel", "--text", shelf / "text.txt")
+    assert code == 0, error
+    assert re.search(r"export-friendly: KL 0\.\d+, net of int8 activations .* on .*text.txt", said)
+    code, said, _ = halo("export", tmp_path / "made", "--out", tmp_path / "exported")
+    assert code == 0
+    assert "int4, 14 layers with a scale per channel; exact" in said
+    assert "quantize again with --export-friendly" in fails(
+        halo("export", shelf / "bal", "--out", tmp_path / "other"))
+    code, said, _ = halo("inspect", tmp_path / "exported")
+    assert code == 2
+
+
+def test_a_full_disk_is_one_line(halo, monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device", "work/layer")
+
+    monkeypatch.setattr(cli, "app", full)
+    assert "work/layer: No space left on device; free space and run the same command again" in fails(halo())
 
 
 def test_an_output_folder_that_exists_is_refused_before_any_work(halo, shelf, tmp_path):

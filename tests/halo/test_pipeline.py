@@ -21,7 +21,7 @@ from halo.mac import load_mac
 from halo.model import load_model
 from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan import DvfsConfig, load_plan
-from halo.recipes import choose_recipes
+from halo.recipes import choose_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
 from halo.results import load_result, load_results, load_run
@@ -225,13 +225,13 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(finished, tmp_pat
 def test_one_variant_is_quantized_to_a_new_folder_that_loads_as_a_model(finished, tmp_path):
     _root, config, _, _ = finished
     out = tmp_path / "bal"
-    quantized = quantize_to(config, "bal", out)
+    quantized = quantize_to(config, variant_recipe("bal"), out)
     assert [layer.name for layer in load_quantized(out).layers] == [layer.name for layer in quantized.layers]
     with torch.no_grad():
         logits = halo.load(out)(input_ids=torch.arange(8)[None]).logits
     assert torch.isfinite(logits).all()
     with pytest.raises(OutputError, match="exists already; choose another folder"):
-        quantize_to(config, "bal", out)
+        quantize_to(config, variant_recipe("bal"), out)
 
 
 def test_a_plan_and_an_estimate_of_a_folder_agree_with_the_run(finished):

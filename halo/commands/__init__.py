@@ -1,0 +1,1 @@
+"""Commands of `halo` that look at, or convert, a quantized folder; `halo.cli` gives them their names."""

@@ -1,0 +1,78 @@
+"""`halo inspect` and `halo export`: what is in a quantized folder, and the same for other stacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from halo.inspection import FolderView
+
+Folder = Annotated[Path, typer.Argument(help="quantized folder")]
+
+
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="new folder")],
+    format_name: Annotated[str, typer.Option("--format", help="compressed-tensors")] = "compressed-tensors",
+) -> None:
+    """Convert a quantized folder to what transformers and vLLM load, bit for bit, or say why that cannot be.
+
+    Example: `halo export build/friendly --out build/exported --format compressed-tensors`
+    """
+    from halo.export import export as convert
+
+    made = convert(folder, out, format_name)
+    kinds = ", ".join(f"{count} layers with a scale per {kind}" for kind, count in made.strategies.items())
+    print(f"written: {out}: int{made.bits}, {kinds}; exact when loaded in float32, which its config.json asks for.")
+    if "group" in made.strategies and made.bits == 8:
+        print("vLLM's int8 kernels take one scale per channel: quantize with --export-friendly channel for those.")
+
+
+def inspect(
+    folder: Folder,
+    json_path: Annotated[Path | None, typer.Option("--json", help="write everything as JSON")] = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="draw it (PNG)")] = None,
+) -> None:
+    """Show what is in a quantized folder: bits, classes, sparsity, error and values used, per layer.
+
+    Example: `halo inspect build/bal --json build/bal.json --picture build/bal.png`
+    """
+    from characterization.artifact import write_text
+    from halo.inspection import inspect_folder
+
+    view = inspect_folder(folder)
+    for table in tables(view):
+        Console(width=None if Console().is_terminal else 180).print(table)
+    if json_path is not None:
+        write_text(json_path, json.dumps(view.to_json(), indent=1) + "\n")
+        print(f"written: {json_path}")
+    if picture is not None:
+        from halo.inspection_figure import draw_folder
+
+        draw_folder(view, picture)
+        print(f"written: {picture}")
+
+
+def tables(view: FolderView) -> list[Table]:
+    """Return the tables of a folder: layers, what is not quantized, codebooks."""
+    title = f"{view.method}: {view.bits['total']:.3f} bits per weight, {len(view.layers)} layers"
+    layers = Table("module", "out x in", "bits", "tiles' codebooks", "sparse", "values", "zeros", "error", "fallback",
+                   title=title)
+    for layer in view.layers:
+        classes = ", ".join(f"{name} {share:.0%}" for name, share in layer.class_shares.items())
+        layers.add_row(layer.name, f"{layer.n_out} x {layer.n_in}", f"{layer.bits:.3f}", classes,
+                       f"{layer.sparse_share:.3%}", str(layer.n_values), f"{layer.zero_share:.1%}",
+                       f"{layer.loss:.3%}", layer.fallback)
+    skipped = Table("module", "why", title="not quantized")
+    for name, reason in view.skipped.items():
+        skipped.add_row(name, reason)
+    books = Table("codebook", "values", title="codebooks")
+    for name, codes in view.codebooks.items():
+        books.add_row(name, " ".join(map(str, codes)) if len(codes) <= 32 else f"{codes[0]} .. {codes[-1]}")
+    return [layers, skipped, books]
