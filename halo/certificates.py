@@ -7,8 +7,8 @@ from pathlib import Path
 
 from characterization.codebook_file import write_codebooks
 from characterization.profile import MacProfile
+from halo.clocks import launched_together
 from halo.codebook import Codebook
-from halo.dvfs import launched_together
 from halo.errors import PlanError
 from halo.operating_point import PointConfig, footing, uncertified
 
@@ -32,7 +32,8 @@ def require_certificates(
     """
     place = footing(profile, points)
     sets = {f"{model}: {name}": codes for model, books in models.items()
-            for name, codes in launched_together(books, profile.head.weight_mode).items()}
+            for name, codes in launched_together({book.name: book.codes for book in books},
+                                                 profile.head.weight_mode).items()}
     missing = {name: codes for name, codes in sets.items() if uncertified(profile, codes, place)}
     if not missing:
         return

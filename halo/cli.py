@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from characterization.artifact import write_text
 from characterization.errors import CharacterizationError
 from halo.commands.folders import export, inspect
 from halo.errors import ConfigError, HaloError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from halo.config import RunConfig
     from halo.dry_run import DryRun
     from halo.evaluation import Quality
-    from halo.plan import DvfsPlan
 
 # Each command imports what it runs when it runs: `halo --help` must not wait for torch.
 app = typer.Typer(
@@ -156,36 +156,43 @@ def plan(
     profile: Profile,
     out: Annotated[Path | None, typer.Option("--out", help="the plan to write (JSON)")] = None,
     check: Annotated[bool, typer.Option("--check", help="check a plan against the profile, write nothing")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="write every change of voltage or clock as CSV")] = None,
     config: Base = None,
     overrides: Overrides = None,
 ) -> None:
-    """Plan the clock class of every array load, in the order that changes the clock least.
+    """Plan voltage and clock of every array load, and their order: least time, energy or product of both.
 
     Example: `halo plan build/bal --profile build/demo/systolic_pe.nc --out build/bal.json`, then
     `halo plan build/bal.json --profile build/demo/systolic_pe.nc --check`
     """
     from halo.mac import load_mac
-    from halo.plan import load_plan, save_plan
+    from halo.plan_file import load_plan, save_plan, switch_points
 
     if check:
-        from halo.dvfs import check_plan
+        from halo.plan_check import check_plan
 
         found = load_plan(source)
         check_plan(found, load_mac(profile))
         print(f"{source}: {len(found.segments)} segments meet timing; the profile is the plan's.")
+        if csv is not None:
+            write_text(csv, switch_points(found))
+            print(f"written: {csv}")
         return
     from halo.pipeline import plan_folder
+    from halo.plan_tables import class_grid, phase_grid, plan_lines
 
     if out is None:
         raise ConfigError("--out is missing: name the plan to write, such as build/plan.json.")
     run_config = merged(config, {"profile": profile}, overrides)
     with progress_bars() as progress:
-        made = plan_folder(source, profile, run_config.points, run_config.dvfs, progress)
+        made = plan_folder(source, run_config, progress)
     save_plan(made, out)
-    console().print(plan_table(made))
-    print(f"{made.frequency_only}. {made.n_switches} clock changes per pass of the linear layers "
-          f"({len(made.switches_of('all'))} with attention and head), {made.switch_us:.3f} us; the paper's 2 to 3 per "
-          f"inference is not attainable: layers depend on each other.\nwritten: {out}")
+    for grid in (class_grid(made), phase_grid(made)):
+        console().print(rich_table(grid))
+    print("\n".join(plan_lines(made)))
+    if csv is not None:
+        write_text(csv, switch_points(made))
+    print(f"written: {out}{f', {csv}' if csv else ''}")
 
 
 @app.command()
@@ -310,16 +317,6 @@ def rich_table(grid: Any) -> Table:
         shown.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0)
     for row in grid.rows:
         shown.add_row(*row, style="bold" if row[0] in grid.ours else "")
-    return shown
-
-
-def plan_table(made: DvfsPlan) -> Table:
-    """Return the clock classes of a plan with the loads that use them."""
-    shown = Table("class", "values", "V", "MHz", "period ps", "loads", "share", title=f"plan of {made.method}")
-    for item in made.classes:
-        n_loads = made.n_loads(item.name)
-        shown.add_row(item.name, str(len(item.codes)), f"{item.voltage_v:g}", f"{1000 * item.freq_ghz:.1f}",
-                      f"{item.period_ps:.1f}", str(n_loads), f"{n_loads / made.n_loads():.1%}")
     return shown
 
 

@@ -36,6 +36,9 @@ INHERITED = (("array_rows", "dvfs", "array_rows"), ("array_cols", "dvfs", "array
              ("array_cols", "accelerator.systolic", "cols"))
 
 
+DEFAULT_TILE = TileConfig().tile_in
+
+
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """Everything `halo run` does. Paths are relative to the working directory.
@@ -102,6 +105,7 @@ def build_config(tables: dict[str, Any], origin: str, overrides: Sequence[str] =
     for override in overrides:
         apply_override(tables, override)
     problems: list[str] = []
+    apply_presets(tables)
     inherit_array(tables, problems)
     config = fill(RunConfig, tables, "", problems)
     if problems:
@@ -137,6 +141,23 @@ def toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def apply_presets(tables: dict[str, Any]) -> None:
+    """Fill in the options of an accelerator's preset, those given apart, and give `[tiles]` the array's size."""
+    for name, table in tables.get("accelerator", {}).items():
+        if not (isinstance(table, dict) and isinstance(table.get("preset"), str)):
+            continue
+        try:
+            options = resolve(*PLUGINS["accelerator"][:1], name, Accelerator).PRESETS.get(table["preset"], {})
+        except ConfigError:
+            continue  # said with all other problems when the plugin's own table is filled
+        tiles = tables.setdefault("tiles", {})
+        for key, value in options.items():
+            table.setdefault(key, value)
+            if key in ("rows", "cols"):
+                tiles.setdefault(f"array_{key}", table[key])
+                tiles.setdefault("tile_in" if key == "rows" else "tile_out", min(table[key], DEFAULT_TILE))
 
 
 def inherit_array(tables: dict[str, Any], problems: list[str]) -> None:

@@ -10,8 +10,9 @@ from typing import Literal
 
 from characterization.artifact import write_text
 from halo.errors import PlanError
+from halo.workload import Phase
 
-SCHEMA = 1
+SCHEMA = 2
 Scope = Literal["linear", "all"]
 RowKind = Literal["linear", "attention", "head", "switch", "switch-fixed"]
 # The linear layers' own account, and what comes on top when attention and head are included.
@@ -31,8 +32,11 @@ class Energy:
         sparse_fj: the sparse engine: products, gathered activations, its results added.
         sram_fj: activations, weights and accumulators.
         leakage_fj: leakage while computing.
+        grouping_fj: partial sums put aside where the loads of one column run in several blocks, or do not fit.
+        shifting_fj: level shifters between the array and memories at another voltage.
         switching_fj: clock and supply changes.
-        dram_fj: weights (and cached keys and values) from off-chip memory.
+        fixed_fj: what a chip spends whatever it computes: idle units, constant power (GPUs).
+        dram_fj: weights, cached keys and values, and activations that do not fit the chip, to and from off-chip memory.
         waiting_fj: leakage while waiting for that memory.
     """
 
@@ -44,7 +48,10 @@ class Energy:
     sparse_fj: float = 0.0
     sram_fj: float = 0.0
     leakage_fj: float = 0.0
+    grouping_fj: float = 0.0
+    shifting_fj: float = 0.0
     switching_fj: float = 0.0
+    fixed_fj: float = 0.0
     dram_fj: float = 0.0
     waiting_fj: float = 0.0
 
@@ -63,10 +70,39 @@ class Energy:
         return {part.name.removesuffix("_fj"): getattr(self, part.name) for part in fields(self)}
 
 
+def sum_prices(prices: Iterable[Price]) -> Price:
+    """Return the sum of prices, time with memory apart, which does not add up like that."""
+    rows = list(prices)
+    return Price(sum(row.cycles for row in rows), sum(row.compute_s for row in rows), sum(row.sparse_s for row in rows),
+                 sum(row.memory_s for row in rows), sum_energy(row.energy for row in rows))
+
+
 def sum_energy(parts: Iterable[Energy]) -> Energy:
     """Return the sum, part by part."""
     rows = list(parts)
     return Energy(**{part.name: sum(getattr(row, part.name) for row in rows) for part in fields(Energy)})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Time and energy of the loads of one product in one clock class, at one point.
+
+    Attributes:
+        compute_s: time of array and sparse engine side by side; the slower one counts.
+        sparse_s: time of the sparse engine.
+        memory_s: time in which off-chip memory moves what these loads need.
+    """
+
+    cycles: int
+    compute_s: float
+    sparse_s: float
+    memory_s: float
+    energy: Energy
+
+    @property
+    def total_s(self) -> float:
+        """Time with memory: operands stream in while the loads run, so the longer one counts."""
+        return max(self.compute_s, self.memory_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +113,8 @@ class CostRow:
         cycles: of the array, at whichever clock each load has.
         compute_s: time of array and sparse engine side by side; the slower one counts.
         sparse_s: time of the sparse engine.
-        memory_s: time in which off-chip memory delivers the stationary operand.
+        memory_s: time in which off-chip memory moves operands.
+        total_s: time with memory; the loads of each clock class wait for their own operands.
         n_macs: useful multiply-accumulates.
     """
 
@@ -87,13 +124,9 @@ class CostRow:
     compute_s: float
     sparse_s: float
     memory_s: float
+    total_s: float
     n_macs: int
     energy: Energy
-
-    @property
-    def total_s(self) -> float:
-        """Time with memory: operands stream in while the product runs, so the longer one counts."""
-        return max(self.compute_s, self.memory_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +152,7 @@ class CostReport:
 
     method: str
     workload: str
-    phase: Literal["prefill", "decode"]
+    phase: Phase
     accelerator: str
     rows: tuple[CostRow, ...]
     assumptions: tuple[str, ...]

@@ -1,336 +1,373 @@
-"""plan_dvfs(): the clock of every array load, in the order that changes it least."""
+"""plan_dvfs(): voltage and clock of every array load, phase by phase, in the order that costs least."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from characterization.artifact import Provenance, digest_bytes, digest_of
+from characterization.artifact import Provenance, digest_of
 from characterization.profile import MacProfile
+from halo.accelerators.systolic import Config as SystolicConfig
+from halo.accelerators.systolic import machine as systolic_machine
+from halo.clocks import Clocks, make_clocks
+from halo.cost import Price
 from halo.errors import PlanError
-from halo.operating_point import PointConfig, footing, operating_point
-from halo.plan import (
-    ALL_VALUES,
-    SWITCH_PRESETS,
-    ClockClass,
-    DvfsConfig,
-    DvfsPlan,
-    LayerPlan,
-    Segment,
-    Switch,
-    Transition,
-)
-from halo.switching import Block, order_blocks
-from halo.workload import ATTENTION_INPUT, shared_input_stage
+from halo.estimate import check_layers
+from halo.layers import QuantizedModel
+from halo.loads import LayerPlan, LoadGroup, ModelLoads, Progress, model_loads
+from halo.machine import ClockPoint, Machine, Setup
+from halo.objective import Best, best_schedule, fastest_schedule
+from halo.operating_point import PointConfig
+from halo.plan import ALL_VALUES, SWITCH_PRESETS, ClockClass, DvfsConfig, DvfsPlan, PhaseResult, Scope, Segment, Switch
+from halo.plan_words import hold_words, why_frequency_only
+from halo.schedule import Changes, Schedule, Stage
+from halo.workload import ATTENTION_INPUT, Product, Workload, shared_input_stage
 
-if TYPE_CHECKING:
-    from halo.codebook import Codebook
-    from halo.layers import QuantizedLinear, QuantizedModel
+Build = Callable[[MacProfile, Setup], Machine]
+FJ_PER_J = 1e15
 
-__all__ = ["DvfsConfig", "DvfsPlan", "Segment", "check_plan", "plan_dvfs"]
 
-PS_PER_NS = 1000.0
-FJ_PER_NW_NS = 1e-3
-FJ_PER_MW_NS = 1e3
-ALL_CODES = np.arange(-128, 128)
-Progress = Callable[[int, int], None]
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One pass, ready to be scheduled.
+
+    Attributes:
+        groups: of each stage: the product, its layer where it is planned, and the loads.
+        prices: of each stage `[group][point]`; None where a group may not run at a point.
+    """
+
+    workload: Workload
+    stages: tuple[Stage, ...]
+    groups: tuple[tuple[tuple[Product, LayerPlan | None, LoadGroup], ...], ...]
+    members: tuple[tuple[tuple[int, ...], ...], ...]
+    prices: tuple[tuple[tuple[Price | None, ...], ...], ...]
 
 
 def plan_dvfs(
     quantized: QuantizedModel, profile: MacProfile, points: PointConfig, config: DvfsConfig,
-    progress: Progress | None = None,
+    progress: Progress | None = None, *, workloads: Sequence[Workload] = (), build: Build | None = None,
 ) -> DvfsPlan:
-    """Return the plan: the clock class of every load, grouped and ordered so that the clock changes least.
+    """Return the plan of a quantized model.
+
+    Args:
+        quantized: the model.
+        profile: of its MAC.
+        points: how a delay becomes a period, and the nominal voltage.
+        config: what is best, within what.
+        progress: told layers done and in all.
+        workloads: one per phase; () plans one pass of the linear layers alone, with as many rows as the array has.
+        build: makes the machine that is planned for; None: a systolic array of the planned size with its defaults.
 
     Raises:
-        PlanError: tiles that do not divide the array, scales of another fold, or no operating point.
+        PlanError: tiles that do not divide the array, scales of another fold, no operating point, or a budget that
+            nothing keeps.
     """
-    classes = clock_classes(quantized.codebooks, profile, points)
-    layers: list[LayerPlan] = []
-    segments: dict[str, list[Segment]] = {}
-    hashes: list[str] = []
-    for done, layer in enumerate(quantized.layers):
-        check_geometry(layer, config)
-        stage = shared_input_stage(layer.name)
-        layers.append(layer_plan(layer, stage))
-        segments.setdefault(stage, []).extend(layer_segments(layer, stage, classes, config))
-        hashes.append(digest_bytes(layer.codes.tobytes() + layer.scales.tobytes()))
-        if progress:
-            progress(done + 1, len(quantized.layers))
-    blocks = order_blocks(stage_blocks(segments), alternating=config.order == "alternating")
-    ordered = tuple(s for block in blocks for s in segments.get(block.stage, ()) if s.codebook == block.codebook)
-    switches = find_switches(blocks, classes, profile, points, config)
-    inputs = {"profile": profile.digest, "model": digest_of(hashes)}
+    names = [book.name for book in quantized.codebooks]
+    if len(set(names)) != len(names):
+        raise PlanError(f"two codebooks share a name: {', '.join(names)}; rename one.")
+    codebooks = {book.name: book.codes for book in quantized.codebooks}
+    clocks = make_clocks(codebooks, profile, points, config)
+    rank = {name: clocks.at(clocks.together[name], clocks.nominal_v, name).period_ps for name in codebooks}
+    build = build or default_build(config)
+    unit = build(profile, setup_of(clocks, 8.0, has_sparse=False, config=config)).unit
+    loads = model_loads(quantized, rank, config.array_rows, config.array_cols, unit, progress)
+    return plan_loads(loads, profile, points, config, workloads, build)
+
+
+def plan_loads(
+    loads: ModelLoads, profile: MacProfile, points: PointConfig, config: DvfsConfig, workloads: Sequence[Workload] = (),
+    build: Build | None = None,
+) -> DvfsPlan:
+    """Return the plan of a model given as loads; see `plan_dvfs`."""
+    build = build or default_build(config)
+    codebooks = {**loads.codebooks, ALL_VALUES: tuple(int(code) for code in profile.weights)}
+    if loads.codebooks.get(ALL_VALUES, codebooks[ALL_VALUES]) != codebooks[ALL_VALUES]:
+        raise PlanError(f"a codebook named {ALL_VALUES!r} has {len(loads.codebooks[ALL_VALUES])} values; rename it.")
+    has_sparse = any(layer.plan.n_sparse for layer in loads.layers)
+    probe = build(profile, setup_of(make_clocks(loads.codebooks, profile, points, config), loads.bits,
+                                    has_sparse=has_sparse, config=config))
+    if probe.weights_move:
+        points = replace(points, bubble=False)
+    clocks = make_clocks(loads.codebooks, profile, points, config)
+    machine = build(profile, setup_of(clocks, loads.bits, has_sparse=has_sparse, config=config))
+    classes = clocks.classes_at(clocks.nominal_v, codebooks)
+    table = tuple(item for voltage in clocks.voltages for item in clocks.classes_at(voltage, codebooks))
+    layers = {layer.plan.layer: layer.plan for layer in loads.layers}
+    segments: list[Segment] = []
+    switches: list[Switch] = []
+    results = []
+    for workload in workloads or (bare_workload(loads),):
+        one, several, result = plan_phase(workload, loads, clocks, machine, config)
+        segments += one
+        switches += several
+        results.append(result)
+    inputs = {"profile": profile.digest, "model": digest_of([layer.digest for layer in loads.layers])}
     return DvfsPlan(
-        method=quantized.method, rows=config.array_rows, cols=config.array_cols, classes=tuple(classes.values()),
-        layers=tuple(layers), segments=ordered, switches=switches, effective_bits=quantized.effective_bits().total,
-        skipped=dict(quantized.skipped), points=points, config=config,
-        frequency_only=why_frequency_only(profile, points),
-        assumptions=assumptions(classes, profile, points, config),
-        provenance=Provenance("plan", inputs, {"method": quantized.method}),
+        method=loads.method, accelerator=machine.name, rows=loads.rows, cols=loads.cols, classes=classes,
+        clocks=table, layers=tuple(layers.values()), segments=tuple(segments), switches=tuple(switches),
+        results=tuple(results), effective_bits=loads.bits, skipped=dict(loads.skipped), points=clocks.points,
+        config=config, frequency_only=why_frequency_only(profile, clocks),
+        assumptions=(*assumptions(classes, profile, clocks, config), *machine.assumptions()),
+        provenance=Provenance("plan", inputs, {"method": loads.method, "accelerator": machine.name}),
     )
 
 
-def clock_classes(
-    codebooks: tuple[Codebook, ...], profile: MacProfile, points: PointConfig
-) -> Mapping[str, ClockClass]:
-    """Return the clock class of each codebook by name, and the class of all 256 values."""
-    if len({book.name for book in codebooks}) != len(codebooks):
-        raise PlanError(f"two codebooks share a name: {', '.join(book.name for book in codebooks)}; rename one.")
-    sets = launched_together(codebooks, profile.head.weight_mode)
-    classes = {book.name: clock_class(book.name, book.codes, sets[book.name], profile, points) for book in codebooks}
-    everything = tuple(int(code) for code in profile.weights)
-    whole = clock_class(ALL_VALUES, everything, everything, profile, points)
-    if classes.setdefault(ALL_VALUES, whole).codes != whole.codes:
-        raise PlanError(f"a codebook named {ALL_VALUES!r} has {len(classes[ALL_VALUES].codes)} values; rename it.")
-    return classes
+def default_build(config: DvfsConfig) -> Build:
+    """Return what makes a systolic array of the planned size, with its default memories."""
+    wanted = SystolicConfig(rows=config.array_rows, cols=config.array_cols)
+    return lambda profile, setup: systolic_machine(profile, setup, wanted)
 
 
-def launched_together(codebooks: Sequence[Codebook], weight_mode: str) -> dict[str, tuple[int, ...]]:
-    """Return for each codebook the values that share its clock, by name; its own where weights are stationary.
-
-    Tiles of faster codebooks ride in the loads of slower ones. Where weights stream, a value of one may then follow a
-    value of the other, so that the codebooks are nested: each with all that stand before it, fast ones first.
-    """
-    if weight_mode != "streaming":
-        return {book.name: book.codes for book in codebooks}
-    sets: dict[str, tuple[int, ...]] = {}
-    together: set[int] = set()
-    for book in codebooks:
-        together |= set(book.codes)
-        sets[book.name] = tuple(sorted(together))
-    return sets
+def setup_of(clocks: Clocks, bits: float, *, has_sparse: bool, config: DvfsConfig) -> Setup:
+    """Return what a machine must know of a plan."""
+    return Setup(
+        clocks.nominal_v, {voltage: clocks.typical(voltage) for voltage in clocks.voltages},
+        {v: clocks.at(clocks.together[ALL_VALUES], v, ALL_VALUES).period_ps for v in clocks.voltages},
+        bits, has_sparse, clocks.points.bubble, config)
 
 
-def clock_class(
-    name: str, codes: tuple[int, ...], together: tuple[int, ...], profile: MacProfile, points: PointConfig
-) -> ClockClass:
-    """Return the clock class of one codebook, whose values launch `together` with those of faster ones."""
-    point = operating_point(profile, together, points, name)
-    return ClockClass(name, codes, point.voltage_v, point.period_ps, point.delay_ps, point.corner, point.basis,
-                      point.signed_off, point.capped)
+def bare_workload(loads: ModelLoads) -> Workload:
+    """Return one pass of the linear layers, with as many rows of activations as the array has."""
+    products = tuple(Product(layer.plan.layer, loads.rows, layer.plan.n, layer.plan.k, "linear")
+                     for layer in loads.layers)
+    return Workload("linear layers", "any", products, loads.rows)
 
 
-def check_geometry(layer: QuantizedLinear, config: DvfsConfig) -> None:
-    """Refuse a layer whose tiles or scales do not fit the array.
+def plan_phase(
+    workload: Workload, loads: ModelLoads, clocks: Clocks, machine: Machine, config: DvfsConfig
+) -> tuple[list[Segment], list[Switch], PhaseResult]:
+    """Return segments in order, changes and figures of one phase.
 
     Raises:
-        PlanError: with the layer, its figures and the array's.
+        PlanError: the workload is of another model, or a budget cannot be kept; with the nearest that can.
     """
-    tiles, (n_out, n_in) = layer.tiles, layer.codes.shape
-    if config.array_rows % tiles.tile_in or config.array_cols % tiles.tile_out:
-        raise PlanError(f"{layer.name}: tiles of {tiles.tile_in} x {tiles.tile_out} (in x out) do not divide an array "
-                        f"of {config.array_rows} x {config.array_cols}; set divisors as tiles.tile_in, tiles.tile_out.")
-    blocks = (-(-n_out // tiles.tile_out), -(-n_in // tiles.tile_in))
-    if tiles.classes.shape != blocks:
-        raise PlanError(f"{layer.name}: its tile map is {list(tiles.classes.shape)}, its {n_out} x {n_in} codes need "
-                        f"{list(blocks)}; quantize it again.")
-    n_folds = -(-n_in // config.array_rows)
-    if layer.scales.shape[1] not in {1, n_folds}:
-        raise PlanError(f"{layer.name}: {layer.scales.shape[1]} scales per output, but an array of {config.array_rows} "
-                        f"rows cuts {n_in} inputs into {n_folds} folds; quantize with tiles.array_rows = "
-                        f"{config.array_rows}.")
+    candidates = candidate_points(loads, clocks, config)
+    ready = prepare_pass(workload, loads, clocks, machine, candidates, config)
+    changes = changes_of(machine, candidates)
+    best = schedule_pass(ready, changes, config)
+    segments, split_fj = segments_of(ready, best.schedule, candidates)
+    scopes: tuple[Scope, ...] = ("linear", "all")
+    switches = [switch for scope in scopes for switch in find_switches(segments, machine, scope)]
+    schedule = best.schedule
+    result = PhaseResult(workload.phase, workload.name, workload.tokens, schedule.time_s, schedule.energy_fj, split_fj,
+                         best.value, best.bound, best.heuristic, best.how)
+    return segments, switches, result
 
 
-def layer_plan(layer: QuantizedLinear, stage: str) -> LayerPlan:
-    """Return what an accelerator must know of a layer beside its segments."""
-    n_out, n_in = layer.codes.shape
-    return LayerPlan(layer.name, stage, n_out, n_in, layer.scales.shape[1],
-                     int(np.unique(layer.sparse_rows).size), count_codes(layer.sparse_values))
+def candidate_points(loads: ModelLoads, clocks: Clocks, config: DvfsConfig) -> tuple[ClockPoint, ...]:
+    """Return all points that loads may run at: every class's period at every voltage, slower ones under a power cap."""
+    periods: set[ClockPoint] = set()
+    for voltage in clocks.voltages:
+        own = {clocks.at(codes, voltage).period_ps for codes in clocks.together.values()}
+        own |= {clocks.of_group(group.codebook, used_codes(group), voltage).period_ps
+                for layer in loads.layers for group in layer.groups}
+        factors = (1.0, *config.slowdowns) if config.power_cap_w else (1.0,)
+        periods |= {ClockPoint(voltage, period * factor) for period in own for factor in factors}
+    return tuple(sorted(periods))
 
 
-def count_codes(codes: np.ndarray) -> tuple[int, ...]:
-    """Return how often each value of -128..127 occurs, 256 counts."""
-    counts = np.bincount(codes.reshape(-1).astype(np.int64) + 128, minlength=256)
-    return tuple(int(count) for count in counts)
+def used_codes(group: LoadGroup) -> list[int]:
+    """Return the values that occur in the loads of a group."""
+    return [int(index) - 128 for index in np.flatnonzero(group.code_counts)]
 
 
-def layer_segments(
-    layer: QuantizedLinear, stage: str, classes: Mapping[str, ClockClass], config: DvfsConfig
-) -> list[Segment]:
-    """Return one segment per clock class that the loads of `layer` need.
+def prepare_pass(
+    workload: Workload, loads: ModelLoads, clocks: Clocks, machine: Machine, candidates: Sequence[ClockPoint],
+    config: DvfsConfig,
+) -> Pass:
+    """Return the stages of a pass with every price."""
+    layers = {layer.plan.layer: layer for layer in loads.layers}
+    check_layers(workload, [layer.plan for layer in loads.layers], loads.skipped, loads.method)
+    stages, groups, members, prices = [], [], [], []
+    for name, products in dependent_stages(workload):
+        own = [(product, layers[product.layer].plan if planned else None, group)
+               for product in products
+               for planned in [product.kind == "linear" and product.layer in layers]
+               for group in (layers[product.layer].groups if planned else (whole_group(product, machine),))]
+        priced = tuple(price_row(item, clocks, machine, candidates, config) for item in own)
+        by_class = group_by_class(own)
+        stages.append(make_stage(name, own, priced, by_class, machine))
+        groups.append(tuple(own))
+        members.append(by_class)
+        prices.append(priced)
+    return Pass(workload, tuple(stages), tuple(groups), tuple(members), tuple(prices))
 
-    A load takes the slowest class among its tiles. The rows of a fold stay together, because they share a scale; its
-    column blocks are packed slowest first, so that slow tiles share loads.
+
+def dependent_stages(workload: Workload) -> list[tuple[str, list[Product]]]:
+    """Return products that depend on nothing among each other, stage by stage, in order."""
+    stages: dict[str, list[Product]] = {}
+    for product in workload.products:
+        name = shared_input_stage(product.layer) if product.kind == "linear" else fixed_stage(product)
+        stages.setdefault(name, []).append(product)
+    return list(stages.items())
+
+
+def fixed_stage(product: Product) -> str:
+    """Return the stage of a product that every method runs in the all-values class."""
+    if product.kind != "attention":
+        return product.layer
+    parent = product.layer.rpartition(".")[0]
+    return f"{shared_input_stage(f'{parent}.{sorted(ATTENTION_INPUT)[0]}')} (attention)"
+
+
+def whole_group(product: Product, machine: Machine) -> LoadGroup:
+    """Return the loads of a product that runs as int8 in the all-values class, its values taken as uniform."""
+    return LoadGroup(product.layer, ALL_VALUES, machine.n_loads(product), 0, product.n * product.k, (), 0, leads=True)
+
+
+def price_row(
+    item: tuple[Product, LayerPlan | None, LoadGroup], clocks: Clocks, machine: Machine,
+    candidates: Sequence[ClockPoint], config: DvfsConfig,
+) -> tuple[Price | None, ...]:
+    """Return the price of a group at each point; None where its values need longer, or it would draw too much.
+
+    Raises:
+        PlanError: every point draws more than the power cap.
     """
-    names = list(classes)
-    load_class = pack_loads(layer, np.array([classes[name].period_ps for name in names]), config)
-    n_out, n_in = layer.codes.shape
-    tile_out, rows = layer.tiles.tile_out, config.array_rows
-    counts = np.zeros((len(names), 256), dtype=np.int64)
-    for fold in range(load_class.shape[1]):
-        columns = layer.codes[:, fold * rows:(fold + 1) * rows]
-        per_row = np.repeat(load_class[:, fold], tile_out)[:n_out]
-        for index in np.unique(per_row):
-            counts[index] += count_codes(columns[per_row == index])
-    in_blocks = np.minimum(rows, n_in - np.arange(load_class.shape[1]) * rows)
-    tiles_per_fold = -(-in_blocks // layer.tiles.tile_in)
-    per_load = config.array_cols // tile_out
+    product, layer, group = item
+    used = used_codes(group)
+    need = {v: clocks.of_group(group.codebook, used, v).period_ps for v in clocks.voltages}
+    row = [machine.price(product, layer, group, point) if point.period_ps >= need[point.voltage_v] else None
+           for point in candidates]
+    if not config.power_cap_w:
+        return tuple(row)
+    drawn = [power_w(price) if price else np.inf for price in row]
+    if min(drawn) > config.power_cap_w:
+        raise PlanError(f"dvfs.power_cap_w = {config.power_cap_w:g} is below what {group.layer} ({group.codebook}) "
+                        f"draws even at its slowest and lowest point, {min(drawn):.4g} W; raise the cap to that, or "
+                        "add lower voltages or slower clocks (dvfs.voltages, dvfs.slowdowns).")
+    return tuple(price if watts <= config.power_cap_w else None for price, watts in zip(row, drawn, strict=True))
+
+
+def power_w(price: Price) -> float:
+    """Return the power of loads while they run, off-chip memory included."""
+    return price.energy.total_fj / FJ_PER_J / price.total_s
+
+
+def group_by_class(own: Sequence[tuple[Product, LayerPlan | None, LoadGroup]]) -> tuple[tuple[int, ...], ...]:
+    """Return which groups of a stage are scheduled together: those of one clock class, whichever their matrix."""
+    classes: dict[str, list[int]] = {}
+    for at, (_, _, group) in enumerate(own):
+        classes.setdefault(group.codebook, []).append(at)
+    return tuple(tuple(at) for at in classes.values())
+
+
+def make_stage(
+    name: str, own: Sequence[tuple[Product, LayerPlan | None, LoadGroup]], priced: Sequence[Sequence[Price | None]],
+    by_class: Sequence[Sequence[int]], machine: Machine,
+) -> Stage:
+    """Return a stage with the time and energy of each class at each point.
+
+    Raises:
+        PlanError: a class has no point left, because its matrices have none in common under the power cap.
+    """
+    time = np.array([[p.total_s if p else np.inf for p in row] for row in priced])
+    energy = np.array([[p.energy.total_fj if p else np.inf for p in row] for row in priced])
+    times = np.stack([time[list(at)].sum(axis=0) for at in by_class])
+    energies = np.stack([energy[list(at)].sum(axis=0) for at in by_class])
+    if np.isinf(times).all(axis=1).any():
+        raise PlanError(f"{name}: no point keeps timing and the power cap for all its matrices; raise "
+                        "dvfs.power_cap_w.")
+    position = {own[at[0]][2].codebook: i for i, at in enumerate(by_class)}
+    spills = []
+    for product, layer in {item[0].layer: item[:2] for item in own}.values():
+        for panel in layer.panels if layer else ():
+            met = tuple(sorted(position[name] for name in panel.codebooks))
+            if len(met) > 1 and panel.visits == 1:
+                spills.append((met, machine.split_fj(product, panel.n_outputs)))
+    return Stage(name, times, energies, tuple(spills))
+
+
+def changes_of(machine: Machine, candidates: Sequence[ClockPoint]) -> Changes:
+    """Return what every change of point costs."""
+    tables = np.zeros((4, len(candidates), len(candidates)))
+    for i, old in enumerate(candidates):
+        for j, new in enumerate(candidates):
+            if i != j:
+                between, inside = machine.change(old, new, inside=False), machine.change(old, new, inside=True)
+                tables[:, i, j] = between.time_s, between.energy_fj, inside.time_s, inside.energy_fj
+    return Changes(*tables)
+
+
+def schedule_pass(ready: Pass, changes: Changes, config: DvfsConfig) -> Best:
+    """Return the best schedule of a pass.
+
+    Raises:
+        PlanError: the required throughput is not reached; with what can be.
+    """
+    wanted = config.tokens_per_s(ready.workload.phase)
+    limit_s = ready.workload.tokens / wanted if wanted else np.inf
+    found = best_schedule(ready.stages, changes, config.objective, limit_s, config.gap, config.milp_s)
+    if found is None:
+        fastest_s = fastest_schedule(ready.stages, changes).time_s
+        phase = ready.workload.phase
+        raise PlanError(f"dvfs.{phase}_tokens_per_s = {wanted:g} is not reached: at its fastest a pass of "
+                        f"{ready.workload.tokens} tokens takes {1e3 * fastest_s:.4g} ms, that is "
+                        f"{ready.workload.tokens / fastest_s:.6g} tokens per second; ask for no more, or give more "
+                        "voltage, power or bandwidth.")
+    return found
+
+
+def segments_of(
+    ready: Pass, schedule: Schedule, candidates: Sequence[ClockPoint]
+) -> tuple[list[Segment], float]:
+    """Return the segments in order, and the energy of partial sums put aside."""
+    result, split_fj = [], 0.0
+    for stage, own, members, priced, chosen in zip(ready.stages, ready.groups, ready.members, ready.prices,
+                                                   schedule.arrangements, strict=True):
+        for met, each in stage.spills:
+            split_fj += each * (len({chosen.points[at] for at in met}) - 1)
+        for at in chosen.order:
+            point = candidates[chosen.points[at]]
+            for index in members[at]:
+                price = priced[index][chosen.points[at]]
+                assert price is not None, "the schedule keeps to allowed points"
+                product, _, group = own[index]
+                result.append(Segment(
+                    ready.workload.phase, stage.name, product.kind, group, point.voltage_v, point.period_ps,
+                    price.cycles, price.compute_s, price.memory_s, price.total_s, price.energy.total_fj))
+    return result, split_fj
+
+
+def find_switches(segments: Sequence[Segment], machine: Machine, scope: Scope) -> list[Switch]:
+    """Return every change of point of a pass, taken as a circle, of the linear layers alone or of everything."""
+    chosen = [(at, s) for at, s in enumerate(segments) if scope == "all" or s.kind == "linear"]
     result = []
-    for index in np.unique(load_class):
-        point, mine = classes[names[index]], load_class == index
-        # Blocks of a fold are packed slowest first: the first of each group names the load.
-        n_loads = int(sum(n_loads_of(load_class[:, fold], int(index), per_load) for fold in range(load_class.shape[1])))
-        result.append(Segment(
-            layer=layer.name, stage=stage, codebook=point.name, n_loads=n_loads,
-            n_tiles=int((mine * tiles_per_fold).sum()), n_values=int(counts[index].sum()),
-            code_counts=tuple(int(count) for count in counts[index]), voltage_v=point.voltage_v,
-            period_ps=point.period_ps))
+    for (last, before), (at, after) in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+        old, new = (ClockPoint(s.voltage_v, s.period_ps) for s in (before, after))
+        if old != new:
+            # Between two passes the array is empty, even where one stage is all there is.
+            inside = before.stage == after.stage and at > last
+            result.append(Switch(
+                after.phase, scope, at, before.stage, after.stage, before.codebook,
+                after.codebook, old.voltage_v, new.voltage_v, old.period_ps, new.period_ps, inside,
+                machine.change(old, new, inside)))
     return result
-
-
-def n_loads_of(block_class: np.ndarray, index: int, per_load: int) -> int:
-    """Return how many loads of a fold have class `index`; every load's blocks carry its class."""
-    return -(-int((block_class == index).sum()) // per_load)
-
-
-def pack_loads(layer: QuantizedLinear, period_ps: np.ndarray, config: DvfsConfig) -> np.ndarray:
-    """Return the class index of the load that each column block goes into, `[out blocks, folds]`.
-
-    `period_ps` is per class index of the tile map, the slower the larger.
-    """
-    tiles = layer.tiles
-    per_fold, per_load = config.array_rows // tiles.tile_in, config.array_cols // tiles.tile_out
-    n_blocks, n_in_blocks = tiles.classes.shape
-    n_folds = -(-n_in_blocks // per_fold)
-    result = np.empty((n_blocks, n_folds), dtype=np.int64)
-    for fold in range(n_folds):
-        members = tiles.classes[:, fold * per_fold:(fold + 1) * per_fold].astype(np.int64)
-        slowest = members[np.arange(n_blocks), period_ps[members].argmax(axis=1)]
-        order = np.argsort(-period_ps[slowest], kind="stable")
-        leaders = slowest[order][(np.arange(n_blocks) // per_load) * per_load]
-        result[order, fold] = leaders
-    return result
-
-
-def stage_blocks(segments: Mapping[str, list[Segment]]) -> list[list[Block]]:
-    """Return per dependent stage the clock classes it needs; attention and head are stages of the all-values class."""
-    stages = []
-    for stage, members in segments.items():
-        names = list(dict.fromkeys(segment.codebook for segment in members))
-        stages.append([Block(stage, name, False) for name in names])
-        leaves = {segment.layer.rpartition(".")[2] for segment in members}
-        if leaves & ATTENTION_INPUT:
-            stages.append([Block(f"{stage} (attention)", ALL_VALUES, True)])
-    stages.append([Block("lm_head", ALL_VALUES, True)])
-    return stages
-
-
-def find_switches(
-    blocks: list[Block], classes: Mapping[str, ClockClass], profile: MacProfile, points: PointConfig, config: DvfsConfig
-) -> tuple[Switch, ...]:
-    """Return every clock change of a pass, with and without the products that always run in the all-values class.
-
-    The pass is a circle: the next one (another prompt, the next token) begins in the class this one began with.
-    """
-    result = []
-    for scope, chosen in (("linear", [b for b in blocks if not b.fixed]), ("all", blocks)):
-        for before, after in zip(chosen, chosen[1:] + chosen[:1], strict=True):
-            old, new = classes[before.codebook], classes[after.codebook]
-            if (old.period_ps, old.voltage_v) != (new.period_ps, new.voltage_v):
-                transition = transition_cost(old, new, profile, points, config)
-                result.append(Switch("linear" if scope == "linear" else "all", before.stage, after.stage, old.name,
-                                     new.name, before.stage == after.stage, max(old.period_ps, new.period_ps),
-                                     transition))
-    return tuple(result)
-
-
-def transition_cost(
-    old: ClockClass, new: ClockClass, profile: MacProfile, points: PointConfig, config: DvfsConfig
-) -> Transition:
-    """Return time and energy of one change: the clock's own, the supply's where it moves, and leakage meanwhile.
-
-    Energy of the supply is (1 - eta) C |V1^2 - V2^2| (Burd).
-    """
-    preset = SWITCH_PRESETS[config.switch]
-    moves = old.voltage_v != new.voltage_v
-    time_ns = preset.clock_ns + (preset.supply_ns if moves else 0.0) + max(old.period_ps, new.period_ps) / PS_PER_NS
-    index = profile.corner_index(footing(profile, points).typical)
-    leakage_fj = config.array_rows * config.array_cols * profile.leakage_nw[index] * time_ns * FJ_PER_NW_NS
-    supply_fj = (1 - config.supply_efficiency) * config.rail_ff * abs(old.voltage_v**2 - new.voltage_v**2)
-    clock_fj = preset.clock_mw * time_ns * FJ_PER_MW_NS
-    return Transition(time_ns, float(leakage_fj + supply_fj + clock_fj))
-
-
-def why_frequency_only(profile: MacProfile, points: PointConfig) -> str:
-    """Return why no voltage is planned."""
-    n_typical = len(profile.grid.of_speed("typical"))
-    if n_typical == 1:
-        return "frequency only: one typical voltage in the profile"
-    return f"frequency only: {footing(profile, points).voltage_v:g} V was given, one of {n_typical}"
 
 
 def assumptions(
-    classes: Mapping[str, ClockClass], profile: MacProfile, points: PointConfig, config: DvfsConfig
+    classes: Sequence[ClockClass], profile: MacProfile, clocks: Clocks, config: DvfsConfig
 ) -> tuple[str, ...]:
     """Return what the plan rests on, one sentence each."""
-    preset = SWITCH_PRESETS[config.switch]
     bubble = ("one bubble per load, so that a weight is visible one full cycle before the first captured result"
-              if points.bubble else "no bubble per load: periods hold for weights that launch with the activations")
+              if clocks.points.bubble else
+              "no bubble per load: periods hold for weights that launch with the activations")
     by_basis: dict[str, list[str]] = {}
-    for item in classes.values():
+    for item in classes:
         by_basis.setdefault(item.basis, []).append(item.name)
     result = [f"periods of {', '.join(names)} rest on: {basis}" for basis, names in by_basis.items()]
     result += [
-        hold_words(profile, points),
-        f"clock changes by {config.switch}: {preset.source}",
+        hold_words(profile, clocks.points),
+        f"clock changes by {config.switch}: {SWITCH_PRESETS[config.switch].source}; two wavefronts in the array: "
+        + ("the slower clock until the old one has left" if config.change == "wavefront" else "the array drains first"),
         bubble,
         "loads reorder only within one matrix or among matrices with one input (q, k, v; gate, up)",
         "attention products and lm_head run in the all-values class for every method",
     ]
-    capped = [c.name for c in classes.values() if c.capped]
+    result += [f"{voltage:g} V is not planned: {reason}" for voltage, reason in clocks.left_out.items()]
+    capped = [c.name for c in classes if c.capped]
     if capped:
         result.append(f"clock held by the cap of what is not the MAC: {', '.join(capped)}")
     return tuple(result)
-
-
-def hold_words(profile: MacProfile, points: PointConfig) -> str:
-    """Return what is known of hold: the corner that tolerates least skew, against the skew that periods allow for."""
-    if np.isnan(profile.tolerated_skew_ps).all():
-        return "hold is not checked in this profile: a skew between neighbours is added to periods, nothing more"
-    worst = int(np.nanargmin(profile.tolerated_skew_ps))
-    tolerated_ps = float(profile.tolerated_skew_ps[worst])
-    kept = "kept" if points.skew_ps <= tolerated_ps else "VIOLATED: insert delay, or lower the skew"
-    return f"hold at a skew of {points.skew_ps:g} ps: {kept}; {profile.corners[worst]} tolerates {tolerated_ps:.1f} ps"
-
-
-def check_plan(plan: DvfsPlan, profile: MacProfile) -> None:
-    """Derive every period again from the profile's delays, and refuse a plan that contradicts them.
-
-    Raises:
-        PlanError: a class or segment is clocked faster than its slowest value allows, a value lies outside its
-            class, or the plan was made from another profile; all violations in one message.
-    """
-    by_name = {item.name: item for item in plan.classes}
-    faults = []
-    for item in plan.classes:
-        together = values_within(plan, item.period_ps, item.codes, profile)
-        need = operating_point(profile, together, plan.points, item.name)
-        if item.period_ps < need.period_ps - 1e-6 or item.voltage_v != need.voltage_v:
-            faults.append(f"class {item.name} is clocked at {item.period_ps:.2f} ps and {item.voltage_v:g} V, its "
-                          f"values need {need.period_ps:.2f} ps at {need.voltage_v:g} V")
-    for segment in plan.segments:
-        used = ALL_CODES[np.array(segment.code_counts) > 0]
-        allowed = {code for item in plan.classes for code in item.codes if item.period_ps <= segment.period_ps}
-        outside = sorted(set(used.tolist()) - allowed)
-        if outside:
-            faults.append(f"{segment.layer}: value {outside[0]} is in no class as fast as {segment.codebook}")
-        together = values_within(plan, segment.period_ps, used.tolist(), profile)
-        need = operating_point(profile, together, plan.points, segment.codebook)
-        if segment.period_ps < need.period_ps - 1e-6 or segment.period_ps != by_name[segment.codebook].period_ps:
-            faults.append(f"{segment.layer}: segment {segment.codebook} is clocked at {segment.period_ps:.2f} ps, its "
-                          f"values need {need.period_ps:.2f} ps")
-    if plan.provenance.inputs["profile"] != profile.digest:
-        faults.append("it was made from another profile")
-    if faults:
-        raise PlanError(f"plan of {plan.method}: {'; '.join(faults)}. Make it again with `halo plan`.")
-
-
-def values_within(plan: DvfsPlan, period_ps: float, codes: Sequence[int], profile: MacProfile) -> tuple[int, ...]:
-    """Return the values whose delay a period must cover: `codes`, or where weights stream all values that fast."""
-    if profile.head.weight_mode != "streaming":
-        return tuple(codes)
-    together = {code for item in plan.classes for code in item.codes if item.period_ps <= period_ps}
-    return tuple(sorted(together | set(codes)))

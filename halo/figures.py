@@ -30,7 +30,9 @@ PART_STYLE: Mapping[str, tuple[str, str]] = {
     "mac": ("MAC cells and nets", "#1d4ed8"), "registers": ("registers, clock", "#60a5fa"),
     "idle": ("idle and padding", "#cbd2d9"), "loading": ("weight loading", "#a78bfa"),
     "scaling": ("fold scaling", "#c2410c"), "sparse": ("sparse engine", "#f59e0b"),
-    "sram": ("SRAM", "#0f766e"), "leakage": ("leakage", "#7b8794"), "switching": ("clock changes", "#be185d"),
+    "sram": ("SRAM", "#0f766e"), "leakage": ("leakage", "#7b8794"), "grouping": ("split columns", "#86198f"),
+    "shifting": ("level shifters", "#d946ef"), "switching": ("clock changes", "#be185d"),
+    "fixed": ("constant power", "#9ca3af"),
     "dram": ("DRAM", "#334155"), "waiting": ("leakage, waiting for DRAM", "#94a3b8"),
 }
 STYLE: Any = {  # matplotlib types its keys one by one

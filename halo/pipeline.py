@@ -17,17 +17,26 @@ from halo.checkpoint import load_quantized, save_quantized, total_bytes
 from halo.config import RunConfig
 from halo.cost import CostReport
 from halo.cost import compare as compare_costs
-from halo.dvfs import check_plan, plan_dvfs
+from halo.dvfs import plan_dvfs
 from halo.errors import OutputError
 from halo.evaluation import Quality, activation_quality, reference_quality
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.mac import load_mac
 from halo.model import list_linears, load_model, torch_tools
-from halo.operating_point import PointConfig
-from halo.plan import DvfsConfig, DvfsPlan, all_zero
+from halo.plan import DvfsPlan, all_zero
+from halo.plan_check import check_plan
 from halo.plugins import resolve
-from halo.preparation import Prepared, Progress, codebooks_of, make_quantized, prepare, quantized_once, step_of
+from halo.preparation import (
+    Prepared,
+    Progress,
+    Step,
+    codebooks_of,
+    make_quantized,
+    prepare,
+    quantized_once,
+    step_of,
+)
 from halo.proof import record_vectors
 from halo.recipes import W8A8, Recipe, choose_recipes, named_recipes
 from halo.references import reference_models
@@ -73,8 +82,7 @@ def make_results(
     results = []
     for recipe in recipes:
         quantized = quantized_once(prepared, recipe, progress)
-        plan = plan_dvfs(quantized, prepared.profile, config.points, config.dvfs)
-        check_plan(plan, prepared.profile)
+        plan = make_plan(config, prepared.loaded.model.config, quantized, prepared.profile)
         costs = estimate_all(config, prepared.loaded.model.config, plan, prepared.profile)
         accuracy = judge.accuracy(quantized, config.out / RESULTS / recipe.label / "accuracy.json", recipe.label)
         result = summarize(prepared, recipe, quantized, plan, costs, accuracy)
@@ -90,6 +98,19 @@ def workloads(config: RunConfig, shape: Any) -> dict[str, Workload]:
     work = config.workload
     return {phase: shape_workload(shape, work.prompt_tokens, work.batch, work.context, phase)  # type: ignore[arg-type]
             for phase in PHASES}
+
+
+def make_plan(
+    config: RunConfig, shape: Any, quantized: QuantizedModel, profile: MacProfile, progress: Step | None = None
+) -> DvfsPlan:
+    """Return the checked plan of both phases on the run's first accelerator."""
+    name, options = next(iter(config.accelerator.items()))
+    plugin = resolve("halo.accelerators", name, Accelerator)
+    plan = plan_dvfs(quantized, profile, config.points, config.dvfs, progress,
+                     workloads=tuple(workloads(config, shape).values()),
+                     build=lambda mac, setup: plugin.machine(mac, setup, options))
+    check_plan(plan, profile)
+    return plan
 
 
 def estimate_all(config: RunConfig, shape: Any, plan: DvfsPlan, profile: MacProfile) -> dict[str, CostReport]:
@@ -138,15 +159,12 @@ def evaluate_folders(
     return result
 
 
-def plan_folder(
-    folder: Path, profile_path: Path, points: PointConfig, config: DvfsConfig, progress: Progress | None = None
-) -> DvfsPlan:
+def plan_folder(folder: Path, config: RunConfig, progress: Progress | None = None) -> DvfsPlan:
     """Return the checked plan of a quantized folder."""
-    profile, quantized = load_mac(profile_path), load_quantized(folder)
-    require_certificates(profile, points, {quantized.method: quantized.codebooks}, profile_path, folder)
-    plan = plan_dvfs(quantized, profile, points, config, step_of(progress, "plan"))
-    check_plan(plan, profile)
-    return plan
+    profile, quantized = load_mac(config.profile), load_quantized(folder)
+    require_certificates(profile, config.points, {quantized.method: quantized.codebooks}, config.profile, folder)
+    fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return make_plan(config, fields, quantized, profile, step_of(progress, "plan"))
 
 
 def estimate_folder(config: RunConfig, folder: Path) -> tuple[dict[str, CostReport], list[dict[str, CostReport]]]:
@@ -155,8 +173,7 @@ def estimate_folder(config: RunConfig, folder: Path) -> tuple[dict[str, CostRepo
     fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     costs = []
     for model in (quantized, *reference_models(quantized, profile, config.points)):
-        plan = plan_dvfs(model, profile, config.points, config.dvfs)
-        check_plan(plan, profile)
+        plan = make_plan(config, fields, model, profile)
         costs.append(estimate_all(config, fields, plan, profile))
     return costs[0], costs[1:]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from characterization.artifact import Provenance, write_text
-from halo.errors import PlanError
+from characterization.artifact import Provenance
+from halo.errors import ConfigError
+from halo.loads import LayerPlan, LoadGroup
+from halo.objective import Objective
 from halo.operating_point import PointConfig
+from halo.workload import Kind, Phase
 
-SCHEMA = 2
 ALL_VALUES = "all"
 SwitchKind = Literal["on-die", "off-chip", "driver"]
 Scope = Literal["linear", "all"]
@@ -38,29 +38,71 @@ SWITCH_PRESETS: Mapping[SwitchKind, SwitchPreset] = {
 
 @dataclass(frozen=True, slots=True)
 class DvfsConfig:
-    """The array that is planned for, and what a change of clock costs.
+    """The array that is planned for, what is best, within what, and what a change of clock costs.
 
     Attributes:
         array_rows, array_cols: R (one fold of the reduction axis) and C of the array.
+        objective: least time, least energy (memory included), or least energy x time.
+        prefill_tokens_per_s, decode_tokens_per_s: throughput that each phase must reach; 0 for none. Under "energy"
+            the slack buys lower voltages.
+        power_cap_w: what no group of loads may draw; slower clocks than a class allows are then tried too.
+        voltages: nominal voltages to choose from, each a typical voltage of the profile; () for `points.voltage_v`.
+        every_voltage: take all typical voltages of the profile that can be signed off.
+        slowdowns: under a power cap, factors on a class's period.
         switch: how clock and supply change; see `SWITCH_PRESETS` for figures and sources.
-        order: `alternating` changes the clock least; `forward` takes classes as they come (for comparison).
+        change: within a stage two wavefronts meet: `wavefront` runs at the slower clock until the old one has left,
+            `drain` empties the array first.
         rail_ff, supply_efficiency: capacitance of the switched supply, and the share of its energy recovered; only
             spent where the voltage moves.
+        gap: to the LP bound, at which the MILP is left out.
+        milp_s: seconds for the MILP of a phase.
     """
 
     array_rows: int = 128
     array_cols: int = 128
+    objective: Objective = "time"
+    prefill_tokens_per_s: float = 0.0
+    decode_tokens_per_s: float = 0.0
+    power_cap_w: float = 0.0
+    voltages: tuple[float, ...] = ()
+    every_voltage: bool = False
+    slowdowns: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 8.0)
     switch: SwitchKind = "on-die"
-    order: Literal["alternating", "forward"] = "alternating"
+    change: Literal["wavefront", "drain"] = "wavefront"
     rail_ff: float = 1e6
     supply_efficiency: float = 0.9
+    gap: float = 1e-4
+    milp_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        """Check signs and combinations.
+
+        Raises:
+            ConfigError: a budget is negative, a slowdown speeds up, or the product of energy and time has a deadline.
+        """
+        budgets = {"prefill_tokens_per_s": self.prefill_tokens_per_s, "decode_tokens_per_s": self.decode_tokens_per_s,
+                   "power_cap_w": self.power_cap_w, "rail_ff": self.rail_ff, "gap": self.gap, "milp_s": self.milp_s}
+        if wrong := [f"{name} = {value:g}" for name, value in budgets.items() if value < 0]:
+            raise ConfigError(f"dvfs: {', '.join(wrong)} must not be negative.")
+        if self.switch not in SWITCH_PRESETS:
+            raise ConfigError(f"dvfs.switch = {self.switch!r}; known are {', '.join(SWITCH_PRESETS)}.")
+        if any(factor <= 1 for factor in self.slowdowns):
+            raise ConfigError(f"dvfs.slowdowns = {list(self.slowdowns)}: each must be above 1.")
+        if self.objective == "edp" and (self.prefill_tokens_per_s or self.decode_tokens_per_s):
+            raise ConfigError("dvfs: the energy-delay product takes no required throughput; use objective = \"energy\" "
+                              "with it.")
+
+    def tokens_per_s(self, phase: Phase) -> float:
+        """Return the throughput that a phase must reach."""
+        return {"prefill": self.prefill_tokens_per_s, "decode": self.decode_tokens_per_s, "any": 0.0}[phase]
 
 
 @dataclass(frozen=True, slots=True)
 class ClockClass:
-    """A codebook with the voltage and period that its slowest value allows.
+    """A codebook with a voltage and the period that its slowest value needs there.
 
     Attributes:
+        codes: what its tiles may hold.
         corner: of the profile, the one whose delay rules.
     """
 
@@ -82,105 +124,163 @@ class ClockClass:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """All loads of one layer that run in one clock class.
+    """The loads of one product that run at one point, in the order of execution.
 
     Attributes:
         stage: the dependent stage: matrices that share an input.
-        codebook: name of the clock class: the slowest among the tiles of each of these loads.
-        n_values: weights in these loads, without padding.
-        code_counts: how often each value of -128..127 occurs among them.
+        compute_s, memory_s: of the array, and of off-chip memory beside it.
+        time_s: the longer of both.
+        energy_fj: everything, off-chip memory included.
     """
 
-    layer: str
+    phase: Phase
     stage: str
-    codebook: str
-    n_loads: int
-    n_tiles: int
-    n_values: int
-    code_counts: tuple[int, ...]
+    kind: Kind
+    loads: LoadGroup
     voltage_v: float
     period_ps: float
+    cycles: int
+    compute_s: float
+    memory_s: float
+    time_s: float
+    energy_fj: float
 
     @property
     def freq_ghz(self) -> float:
         """The clock frequency."""
         return 1000.0 / self.period_ps
 
-
-@dataclass(frozen=True, slots=True)
-class LayerPlan:
-    """A quantized layer as an accelerator sees it.
-
-    Attributes:
-        n, k: outputs and inputs.
-        n_scalings: scales per output channel: one per fold, or one in all.
-        n_sparse_rows: outputs that have a sparse part.
-        sparse_counts: how often each value of -128..127 occurs in the sparse part.
-    """
-
-    layer: str
-    stage: str
-    n: int
-    k: int
-    n_scalings: int
-    n_sparse_rows: int
-    sparse_counts: tuple[int, ...]
+    @property
+    def layer(self) -> str:
+        """The product."""
+        return self.loads.layer
 
     @property
-    def n_sparse(self) -> int:
-        """Weights kept in the sparse part."""
-        return sum(self.sparse_counts)
+    def codebook(self) -> str:
+        """The clock class."""
+        return self.loads.codebook
+
+    @property
+    def n_loads(self) -> int:
+        """Loads of one copy."""
+        return self.loads.n_loads
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles in these loads."""
+        return self.loads.n_tiles
+
+    @property
+    def n_values(self) -> int:
+        """Weights in these loads, without padding."""
+        return self.loads.n_values
+
+    @property
+    def code_counts(self) -> tuple[int, ...]:
+        """How often each value of -128..127 occurs; () where all are equally likely."""
+        return self.loads.code_counts
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What one change of operating point costs, the drain of the array apart."""
+    """What one change of operating point costs: cycles lost in the array, time and energy in all."""
 
-    time_ns: float
+    cycles: int
+    time_s: float
     energy_fj: float
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One change of clock class in a pass.
+    """One change of point in a pass, which is a circle: the next pass begins at the point this one began with.
 
     Attributes:
         scope: `linear`: in a pass of the linear layers alone; `all`: in a pass with attention and head.
-        inside: both sides belong to one stage, so that the array is full and must drain.
-        drain_period_ps: the slower of both periods, at which it drains.
+        segment: position, among the segments of the phase, of the first one at the new point.
+        before, after: stages.
+        old, new: clock classes.
+        inside: both sides belong to one stage, so that two wavefronts meet in the array.
     """
 
+    phase: Phase
     scope: Scope
+    segment: int
     before: str
     after: str
     old: str
     new: str
+    old_v: float
+    new_v: float
+    old_ps: float
+    new_ps: float
     inside: bool
-    drain_period_ps: float
     cost: Transition
+
+    @property
+    def steps(self) -> str:
+        """What moves first: the supply before a faster clock, the clock before a lower supply."""
+        if self.old_v == self.new_v:
+            return "clock"
+        return "voltage, then clock" if self.new_v > self.old_v else "clock, then voltage"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseResult:
+    """How good the plan of one phase is.
+
+    Attributes:
+        tokens: that a pass takes in.
+        time_s, energy_fj: of a pass, changes and split columns included.
+        split_fj: of that, partial sums put aside because the loads of one column run in several blocks.
+        value, bound: of the objective, and what nothing is better than.
+        heuristic: value of the best corner of the convex front, without the MILP.
+        how: which methods were needed.
+    """
+
+    phase: Phase
+    workload: str
+    tokens: int
+    time_s: float
+    energy_fj: float
+    split_fj: float
+    value: float
+    bound: float
+    heuristic: float
+    how: str
+
+    @property
+    def gap(self) -> float:
+        """Value over bound, less one."""
+        return max(self.value / self.bound - 1.0, 0.0) if self.bound > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class DvfsPlan:
-    """A voltage and frequency for every load of a quantized model, in order.
+    """A voltage and frequency for every load of a quantized model, in order, for each phase.
 
     Attributes:
         method: what quantized the model.
+        accelerator: what it was priced on.
         rows, cols: the array.
-        classes: every clock class with its values, the one of all 256 values included.
-        segments: in order of execution.
-        switches: every change of clock of one pass, for both scopes.
+        classes: every clock class at the nominal voltage, the one of all 256 values included.
+        clocks: every clock class at every voltage that was open.
+        segments: phase by phase, in order of execution.
+        switches: every change of point of one pass, for each phase and both scopes.
         effective_bits: all bits stored per quantized weight.
+        points: at the nominal voltage.
         frequency_only: why no voltage is planned; '' where one is.
     """
 
     method: str
+    accelerator: str
     rows: int
     cols: int
     classes: tuple[ClockClass, ...]
+    clocks: tuple[ClockClass, ...]
     layers: tuple[LayerPlan, ...]
     segments: tuple[Segment, ...]
     switches: tuple[Switch, ...]
+    results: tuple[PhaseResult, ...]
     effective_bits: float
     skipped: Mapping[str, str]
     points: PointConfig
@@ -190,105 +290,56 @@ class DvfsPlan:
     provenance: Provenance
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that are planned."""
+        return tuple(result.phase for result in self.results)
+
+    def phase_for(self, phase: Phase | None) -> Phase:
+        """Return the phase that serves `phase`: its own, or the only one there is; None means the first."""
+        return phase if phase in self.phases else self.phases[0]
+
+    def segments_of(self, phase: Phase | None = None, scope: Scope = "all") -> tuple[Segment, ...]:
+        """Return the segments of one phase, of the linear layers alone or of everything."""
+        wanted = self.phase_for(phase)
+        return tuple(s for s in self.segments if s.phase == wanted and (scope == "all" or s.kind == "linear"))
+
+    @property
     def all_values(self) -> ClockClass:
-        """The clock class of all 256 values."""
+        """The clock class of all 256 values, at the nominal voltage."""
         return next(item for item in self.classes if item.name == ALL_VALUES)
 
-    def switches_of(self, scope: Scope) -> tuple[Switch, ...]:
+    def switches_of(self, scope: Scope, phase: Phase | None = None) -> tuple[Switch, ...]:
         """Return the changes of a pass of the linear layers alone, or of everything."""
-        return tuple(switch for switch in self.switches if switch.scope == scope)
+        wanted = self.phase_for(phase)
+        return tuple(switch for switch in self.switches if (switch.scope, switch.phase) == (scope, wanted))
 
     @property
     def n_switches(self) -> int:
-        """Changes of clock in one pass of the linear layers."""
+        """Changes of point in one pass of the linear layers, of the first phase."""
         return len(self.switches_of("linear"))
 
     @property
     def switch_us(self) -> float:
-        """Time of those changes, drains apart."""
-        return sum(switch.cost.time_ns for switch in self.switches_of("linear")) / 1000.0
+        """Time of those changes."""
+        return 1e6 * sum(switch.cost.time_s for switch in self.switches_of("linear"))
 
     @property
     def switch_energy_fj(self) -> float:
-        """Energy of those changes, drains apart."""
+        """Energy of those changes."""
         return sum(switch.cost.energy_fj for switch in self.switches_of("linear"))
 
-    def n_loads(self, codebook: str | None = None) -> int:
-        """Return the loads of one clock class, or all."""
-        return sum(s.n_loads for s in self.segments if codebook in {None, s.codebook})
+    def n_loads(self, codebook: str | None = None, phase: Phase | None = None) -> int:
+        """Return the loads of the linear layers in one clock class, or in all."""
+        return sum(s.n_loads for s in self.segments_of(phase, "linear") if codebook in {None, s.codebook})
 
 
 def all_zero(plan: DvfsPlan) -> DvfsPlan:
     """Return `plan` with every weight zero and the same clocks: the floor below which no codebook takes the energy."""
     def zeros(segment: Segment) -> Segment:
+        if not segment.code_counts:
+            return segment
         counts = [0] * 256
         counts[128] = segment.n_values
-        return replace(segment, code_counts=tuple(counts))
+        return replace(segment, loads=replace(segment.loads, code_counts=tuple(counts)))
 
     return replace(plan, segments=tuple(map(zeros, plan.segments)))
-
-
-def pack_counts(counts: tuple[int, ...]) -> dict[str, int]:
-    """Return the counts that are not zero, by value."""
-    return {str(i - 128): n for i, n in enumerate(counts) if n}
-
-
-def unpack_counts(packed: Mapping[str, int]) -> tuple[int, ...]:
-    """Return 256 counts from those that are not zero.
-
-    >>> unpack_counts(pack_counts((1, *[0] * 254, 2)))[255]
-    2
-    """
-    counts = [0] * 256
-    for value, n in packed.items():
-        counts[int(value) + 128] = n
-    return tuple(counts)
-
-
-def plan_to_json(plan: DvfsPlan) -> str:
-    """Return the plan as JSON with its schema; equal plans give equal text."""
-    fields = asdict(plan)
-    for segment in fields["segments"]:
-        segment["code_counts"] = pack_counts(segment["code_counts"])
-    for layer in fields["layers"]:
-        layer["sparse_counts"] = pack_counts(layer["sparse_counts"])
-    summary = {"n_switches": plan.n_switches, "n_switches_with_attention": len(plan.switches_of("all")),
-               "switch_us": plan.switch_us, "switch_energy_fj": plan.switch_energy_fj}
-    return json.dumps({"schema": SCHEMA, "kind": "halo.DvfsPlan", "summary": summary, **fields}, indent=1) + "\n"
-
-
-def save_plan(plan: DvfsPlan, path: Path) -> None:
-    """Write the plan as JSON, in one step."""
-    write_text(path, plan_to_json(plan))
-
-
-def load_plan(path: Path) -> DvfsPlan:
-    """Return the plan saved at `path`.
-
-    Raises:
-        PlanError: the file is missing, damaged, or of another schema.
-    """
-    if not path.is_file():
-        raise PlanError(f"{path}: no such plan; make one with `halo plan QUANTIZED --profile P.nc --out {path}`.")
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        found = fields.pop("schema")
-        if found == SCHEMA:
-            return plan_from_fields(fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PlanError(f"{path}: not a readable plan ({error!r}); make it again with `halo plan`.") from error
-    raise PlanError(f"{path}: plan schema {found}, this program reads {SCHEMA}; make it again with `halo plan`.")
-
-
-def plan_from_fields(fields: dict[str, Any]) -> DvfsPlan:
-    """Return the plan whose JSON fields these are."""
-    del fields["kind"], fields["summary"]
-    layers = (LayerPlan(**{**f, "sparse_counts": unpack_counts(f["sparse_counts"])}) for f in fields.pop("layers"))
-    segments = (Segment(**{**f, "code_counts": unpack_counts(f["code_counts"])}) for f in fields.pop("segments"))
-    return DvfsPlan(
-        classes=tuple(ClockClass(**{**f, "codes": tuple(f["codes"])}) for f in fields.pop("classes")),
-        layers=tuple(layers), segments=tuple(segments),
-        switches=tuple(Switch(**{**f, "cost": Transition(**f["cost"])}) for f in fields.pop("switches")),
-        points=PointConfig(**fields.pop("points")), config=DvfsConfig(**fields.pop("config")),
-        provenance=Provenance(**fields.pop("provenance")), assumptions=tuple(fields.pop("assumptions")), **fields,
-    )

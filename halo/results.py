@@ -15,7 +15,8 @@ from halo.cost import CostReport, load_cost, save_cost
 from halo.errors import OutputError
 from halo.evaluation import Estimate, Quality
 from halo.layers import EffectiveBits
-from halo.plan import DvfsPlan, load_plan, save_plan
+from halo.plan import DvfsPlan
+from halo.plan_file import load_plan, save_plan
 
 SCHEMA = 1
 RESULTS, RUN_FILE = "results", "run.json"

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from halo.errors import ConfigError, ModelError
 
-Phase = Literal["prefill", "decode"]
+# `any`: one pass of the linear layers, whatever it is part of.
+Phase = Literal["prefill", "decode", "any"]
 Kind = Literal["linear", "attention", "head"]
 # Matrices that multiply the same input: their loads may be reordered among each other.
 SHARED_INPUT = (frozenset({"q_proj", "k_proj", "v_proj"}), frozenset({"gate_proj", "up_proj"}))

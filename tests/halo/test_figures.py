@@ -2,9 +2,10 @@ import pytest
 from matplotlib import image
 
 from halo.accelerators.systolic import Config, estimate
-from halo.dvfs import DvfsConfig, plan_dvfs
+from halo.dvfs import plan_dvfs
 from halo.figures import Mark, canvas, draw_energy, draw_floor, draw_front, draw_weights, engineering
 from halo.operating_point import PointConfig, footing
+from halo.plan import DvfsConfig
 from halo.workload import shape_workload
 from tests.halo.synthetic import LLAMA, codebooks_of, llama_shapes, synthetic_model, synthetic_profile
 

@@ -20,7 +20,7 @@ from halo.layers import dequantize, spread_scales
 from halo.mac import load_mac
 from halo.model import load_model
 from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
-from halo.plan import DvfsConfig, load_plan
+from halo.plan_file import load_plan
 from halo.recipes import choose_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
@@ -185,7 +185,7 @@ def test_a_streaming_mac_is_refused_before_anything_is_quantized_and_its_codeboo
     assert set(proposed["halo-bal: fast9"]) < set(proposed["halo-bal: fast16"])
     folder = shutil.copytree(root / "out" / "models" / "halo-w4-shifted", tmp_path / "shifted")
     with pytest.raises(PlanError, match=r"halo-w4-shifted: w4-shifted have no .*shifted/codebooks.json`, then"):
-        plan_folder(folder, tmp_path / "mac.nc", POINTS, DvfsConfig(array_rows=32, array_cols=32))
+        plan_folder(folder, build_config(tables, "test"))
 
 
 def test_the_summary_has_one_row_per_method_and_its_own_baseline_is_one(finished):
@@ -237,7 +237,7 @@ def test_one_variant_is_quantized_to_a_new_folder_that_loads_as_a_model(finished
 def test_a_plan_and_an_estimate_of_a_folder_agree_with_the_run(finished):
     _, config, results, _ = finished
     folder = config.out / "models" / "halo-bal"
-    plan = plan_folder(folder, config.profile, config.points, config.dvfs)
+    plan = plan_folder(folder, config)
     assert plan.segments == load_plan(config.out / "results" / "halo-bal" / "plan.json").segments
     own, references = estimate_folder(config, folder)
     assert own["prefill"] == load_cost(config.out / "results" / "halo-bal" / "cost-prefill.json")

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo.accelerators import Accelerator
-from halo.accelerators.systolic import Config, cycles_scalesim, estimate
+from halo.accelerators.systolic import PRESETS, Config, estimate, machine
+from halo.config import build_config
 from halo.cost import compare, load_cost, save_cost
-from halo.dvfs import DvfsConfig, plan_dvfs
+from halo.dataflow import Array, product_cycles
+from halo.dvfs import plan_dvfs
 from halo.errors import ConfigError, PlanError
 from halo.operating_point import PointConfig
-from halo.plan import all_zero
+from halo.plan import DvfsConfig, all_zero
 from halo.plugins import plugin_names, resolve
 from halo.workload import Product, Workload, shape_workload
 from tests.halo.synthetic import LLAMA, codebooks_of, llama_shapes, synthetic_model, synthetic_profile
@@ -21,9 +23,9 @@ PREFILL = shape_workload(LLAMA, 512, 1, 512, "prefill")
 DECODE = shape_workload(LLAMA, 512, 1, 512, "decode")
 
 
-def plan_of(*grids, profile=PROFILE, points=None, shapes=None, config=None, **layer):
+def plan_of(*grids, profile=PROFILE, points=None, shapes=None, config=None, works=(), **layer):
     model = synthetic_model(shapes or llama_shapes(), codebooks_of(profile, *grids), method="+".join(grids), **layer)
-    return plan_dvfs(model, profile, points or PointConfig(), config or DvfsConfig())
+    return plan_dvfs(model, profile, points or PointConfig(), config or DvfsConfig(), workloads=works)
 
 
 def cost_of(*grids, work=PREFILL, config=None, profile=PROFILE, **layer):
@@ -42,8 +44,7 @@ def product(m, n, k, rows, cols, mode="overlapped", **layer):
     (4, 4, 4, 4, 4, 13), (7, 9, 11, 4, 8, 125), (32, 32, 32, 8, 8, 863), (1, 64, 64, 16, 16, 751),
     (128, 64, 96, 16, 32, 2279), (128, 512, 512, 128, 128, 8159), (1, 512, 512, 128, 128, 6127),
 ])
-def test_cycles_equal_those_scale_sim_reports(m, n, k, rows, cols, cycles):
-    assert cycles_scalesim(m, n, k, rows, cols) == cycles
+def test_cycles_of_a_product_equal_those_scale_sim_reports(m, n, k, rows, cols, cycles):
     assert product(m, n, k, rows, cols, "scalesim").cycles == cycles
 
 
@@ -130,16 +131,23 @@ def test_the_sparse_engine_is_charged_and_can_bind():
 
 
 def test_changes_of_clock_are_charged_with_a_drain_inside_a_stage():
-    plan = plan_of("w4-shifted", "w3-shifted", tile_out=64)
+    drain = DvfsConfig(change="drain")
+    plan = plan_of("w4-shifted", "w3-shifted", tile_out=64, config=drain, works=(PREFILL,))
     report = estimate(PREFILL, plan, PROFILE, Config())
     switch = next(r for r in report.rows if r.kind == "switch")
     inside = [s for s in plan.switches_of("linear") if s.inside]
     assert switch.cycles == len(inside) * (128 + 128 - 2)
-    drain_s = sum(254 * s.drain_period_ps for s in inside) * 1e-12
-    assert switch.compute_s == pytest.approx(drain_s + plan.switch_us * 1e-6)
-    assert switch.energy.switching_fj > plan.switch_energy_fj
-    forward = plan_of("w4-shifted", "w3-shifted", tile_out=64, config=DvfsConfig(order="forward"))
-    assert estimate(PREFILL, forward, PROFILE, Config()).rows[-2].compute_s > switch.compute_s
+    assert switch.compute_s == pytest.approx(plan.switch_us * 1e-6)
+    assert switch.energy.switching_fj == pytest.approx(plan.switch_energy_fj)
+    drained_s = sum(254 * max(s.old_ps, s.new_ps) for s in inside) * 1e-12
+    assert switch.compute_s > drained_s > 0
+
+
+def test_the_slower_clock_until_the_old_wavefront_has_left_never_costs_more_than_a_drain():
+    made = [plan_of("w4-shifted", "w3-shifted", tile_out=64, config=DvfsConfig(change=change), works=(PREFILL,))
+            for change in ("wavefront", "drain")]
+    wave, drain = (estimate(PREFILL, plan, PROFILE, Config()).total("all") for plan in made)
+    assert wave.total_s < drain.total_s
 
 
 def test_energy_uses_the_real_values_of_the_weights():
@@ -171,9 +179,8 @@ def test_a_plan_for_another_array_or_model_is_refused():
 
 
 def test_products_that_overflow_the_accumulator_are_refused():
-    plan = plan_of("all", config=DvfsConfig(array_rows=512), fold=512)
     with pytest.raises(PlanError, match="512 products of 8 x 8 bits do not fit the 24-bit accumulator"):
-        estimate(PREFILL, plan, PROFILE, Config(rows=512))
+        plan_of("all", config=DvfsConfig(array_rows=512), fold=512)
     wide = synthetic_profile(accumulator_bits=25)
     estimate(PREFILL, replace(plan_of("all", config=DvfsConfig(array_rows=512), fold=512, profile=wide)), wide,
              Config(rows=512))
@@ -200,8 +207,8 @@ def test_a_saved_report_is_read_back_equal_and_damage_is_noticed(tmp_path):
     report = cost_of("w4-shifted", n_sparse=5)
     save_cost(report, path)
     assert load_cost(path) == report
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(PlanError, match="cost report schema 2, this program reads 1"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
+    with pytest.raises(PlanError, match="cost report schema 3, this program reads 2"):
         load_cost(path)
     path.write_text("{")
     with pytest.raises(PlanError, match="not a readable cost report"):
@@ -213,3 +220,53 @@ def test_every_accelerator_of_the_package_keeps_the_protocol():
         module = resolve("halo.accelerators", name, Accelerator)
         report = module.estimate(PREFILL, plan_of("all"), PROFILE, module.Config())
         assert report.total("all").energy.total_fj > report.total("linear").energy.total_fj > 0
+
+
+def test_presets_and_the_array_they_plan_for_agree():
+    for name, options in PRESETS.items():
+        config = build_config({**dict.fromkeys(("model", "profile", "calibration", "text", "out"), "x"),
+                               "accelerator": {"systolic": {"preset": name}}}, "test")
+        size = (options["rows"], options["cols"])
+        assert config.accelerator["systolic"] == Config(preset=name, **options)
+        assert (config.dvfs.array_rows, config.dvfs.array_cols) == (config.tiles.array_rows, config.tiles.array_cols)
+        assert (config.tiles.array_rows, config.tiles.array_cols) == size
+        assert config.tiles.tile_in <= 128
+    with pytest.raises(ConfigError, match=r"accelerator.systolic.preset = 'tpu-v9'; known are tpu-v1, edge-128"):
+        Config(preset="tpu-v9")
+
+
+@pytest.mark.parametrize("dataflow", ["os", "is"])
+def test_other_dataflows_take_codebook_periods_only_with_certificates_of_moving_weights(dataflow):
+    def plan_with(profile):
+        model = synthetic_model(llama_shapes(), codebooks_of(PROFILE, "w3-shifted"))
+        return plan_dvfs(model, profile, PointConfig(), DvfsConfig(), workloads=(PREFILL,),
+                         build=lambda mac, setup: machine(mac, setup, Config(dataflow=dataflow)))
+
+    assert {c.period_ps for c in plan_with(PROFILE).classes} == {plan_of("all", points=PointConfig(
+        bubble=False)).all_values.period_ps}
+    swap = PROFILE.topological_ps + 50.0
+    proved = plan_with(synthetic_profile(swap_ps=swap, swap_lower_ps=swap.copy()))
+    assert proved.classes[0].period_ps < proved.all_values.period_ps
+    report = estimate(PREFILL, proved, PROFILE, Config(dataflow=dataflow))
+    array = Array(128, 128, dataflow, bubble=False)
+    for row in report.rows[:3]:
+        found = next(p for p in PREFILL.products if p.layer == row.layer)
+        assert row.cycles == product_cycles(found.m, found.n, found.k, array)
+    assert any("weights move every cycle" in line for line in report.assumptions)
+
+
+def test_a_prompt_whose_sums_do_not_fit_is_cut_and_its_weights_loaded_again():
+    whole, cut = (product(2048, 128, 128, 128, 128).energy.loading_fj / cycles for cycles in (4, 1))
+    assert whole == pytest.approx(product(512, 128, 128, 128, 128).energy.loading_fj)
+    assert cut == 4 * whole
+    assert product(2048, 128, 128, 128, 128).cycles == 4 * 513 + 254
+
+
+def test_activations_that_do_not_fit_the_chip_go_to_memory_and_are_counted():
+    small = cost_of("all", config=Config(global_sram=""))
+    large = cost_of("all", config=Config())
+    for one, other in zip(small.rows, large.rows, strict=True):
+        fits = one.memory_s == other.memory_s
+        assert fits or one.kind == "linear"
+        assert fits or one.energy.dram_fj > other.energy.dram_fj
+    assert small.total().memory_s > large.total().memory_s
