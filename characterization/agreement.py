@@ -39,8 +39,10 @@ class Agreement:
         toggles_differ: transitions whose weighted sum of all nets' falls and rises differs.
         nets_differ: nets whose falls or rises of a weight differ.
         icarus_cpu_s, bare_cpu_s: of Icarus, its edge counters on and off, start included.
-        engine_cpu_s: of the engine, with settle times, edges and costs.
+        engine_cpu_s: of the engine, with settle times, edges and costs; weights share what they have in common.
+        alone_cpu_s: of the engine, each weight by itself.
         steps: transitions stepped through in each of these runs, counted or not.
+        events: edges of all nets in them.
     """
 
     design: str
@@ -51,7 +53,9 @@ class Agreement:
     icarus_cpu_s: float
     bare_cpu_s: float
     engine_cpu_s: float
+    alone_cpu_s: float
     steps: int
+    events: float
 
     @property
     def mismatches(self) -> int:
@@ -66,6 +70,7 @@ class Trial:
     timed: TimedNetlist
     design: MacDesign
     stimulus: Stimulus
+    longer: Stimulus
     watched: list[int]
     edge_cost: np.ndarray
 
@@ -87,15 +92,18 @@ def hold_against_icarus(
         ToolMissingError: Icarus is not installed.
     """
     edge_cost = np.random.default_rng(HASH_SEED).integers(1, 1 << HASH_BITS, (len(net_order(timed)), 2))
-    trial = Trial(timed, design, make_stimulus(timed, design, config), watched_sinks(timed, design), edge_cost)
+    longer = replace(config, transitions=REPEATS * config.transitions)
+    trial = Trial(timed, design, make_stimulus(timed, design, config), make_stimulus(timed, design, longer),
+                  watched_sinks(timed, design), edge_cost)
     theirs, icarus_cpu_s = run_icarus(trial, work / "counted", "gated")
     bare_cpu_s = run_icarus(trial, work / "bare", "never")[1] if bare else 0.0
-    ours, engine_cpu_s = run_engine(trial)
+    ours = run_engine(trial)
+    engine_cpu_s, alone_cpu_s, events = time_engine(trial)
     kinds, steps = (2 if design.weight_mode == "streaming" else 1), len(trial.stimulus.settle_steps) - 1
     return Agreement(
         design.name, kinds * ours.settle_ps.size, int((np.abs(ours.settle_ps - theirs.settle_ps) > SAME_PS).sum()),
         int((ours.cost != theirs.cost).sum()), int((ours.edges != theirs.edges).any(axis=2).sum()), icarus_cpu_s,
-        bare_cpu_s, engine_cpu_s, len(config.weights) * steps,
+        bare_cpu_s, engine_cpu_s, alone_cpu_s, len(config.weights) * steps, events,
     )
 
 
@@ -109,22 +117,31 @@ def run_icarus(trial: Trial, work: Path, count: Count) -> tuple[CoreTrace, float
     return read_blocks(folder, stimulus, net_order(timed)), children_cpu_s() - begin
 
 
-def run_engine(trial: Trial) -> tuple[SettleTrace, float]:
-    """Return what the engine saw, and its processor time once it is compiled.
+def run_engine(trial: Trial) -> SettleTrace:
+    """Return what the engine saw.
 
     Raises:
         SimulationError: its settled sinks are not what the truth tables and the reference say.
     """
-    timed, costs = trial.timed, net_costs(trial.timed, trial.edge_cost)
-    one = replace(trial.stimulus, weights=trial.stimulus.weights[:1])
-    simulate(timed, one, trial.watched, costs, partial(check_sinks, trial))
-    ours = simulate(timed, trial.stimulus, trial.watched, costs, partial(check_sinks, trial))
-    # Often enough that the work of compiling the netlist to arrays does not count, which is once for all weights.
-    weights, block = trial.stimulus.weights, trial.stimulus.block
-    often = replace(trial.stimulus, weights=weights * REPEATS, block=lambda index: block(index % len(weights)))
-    begin = time.process_time()
-    simulate(timed, often, trial.watched, costs, workers=1)
-    return ours, (time.process_time() - begin) / REPEATS
+    costs = net_costs(trial.timed, trial.edge_cost)
+    return simulate(trial.timed, trial.stimulus, trial.watched, costs, partial(check_sinks, trial))
+
+
+def time_engine(trial: Trial) -> tuple[float, float, float]:
+    """Return the engine's processor time for all weights together and each alone, and the edges of all nets.
+
+    Measured over more transitions, so that the work of compiling the netlist to arrays, which is once for all weights,
+    does not count.
+    """
+    longer, costs = trial.longer, net_costs(trial.timed, trial.edge_cost)
+    alone = [replace(longer, weights=(weight,), block=partial(lambda index, _: longer.block(index), index))
+             for index, weight in enumerate(longer.weights)]
+    times_s, events = [], 0
+    for runs in ([longer], alone):
+        begin = time.process_time()
+        events = sum(int(simulate(trial.timed, run, trial.watched, costs, workers=1).edges.sum()) for run in runs)
+        times_s.append((time.process_time() - begin) / REPEATS)
+    return times_s[0], times_s[1], events / REPEATS
 
 
 def check_sinks(trial: Trial, states: np.ndarray, sinks: np.ndarray) -> None:

@@ -11,12 +11,11 @@ from characterization.benches.cells import delay_fs, whole_fs
 from characterization.benches.core import net_order
 from characterization.benches.settled import truth_array
 from characterization.errors import SimulationError
+from characterization.flat_arrays import FlatCore, Levels, Working
+from characterization.inertial import MISSING
 from characterization.netlist import CONST0, CONST1
 from characterization.timed import FALL, RISE, TimedNetlist
-from characterization.waveform import MAX_PINS, MISSING, MORE, TWO, UNWATCHED, FlatCore, Working
-
-# A gate and one of its pins share a word of 32 bits.
-MAX_GATES = 1 << 16
+from characterization.waveform import IDLE, MAX_PINS, UNWATCHED, WORD_PINS
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +71,14 @@ def flatten(timed: TimedNetlist, watched: Iterable[int], costs: EdgeCosts) -> Fl
         costs: what its edges cost.
 
     Raises:
-        SimulationError: the core has too many gates, or a gate too many pins.
+        SimulationError: a gate has too many pins.
     """
     widest = max(timed.gates, key=lambda gate: len(gate.nets), default=None)
-    if widest and (len(timed.gates) > MAX_GATES or len(widest.nets) > MAX_PINS):
+    if widest and len(widest.nets) > MAX_PINS:
         raise SimulationError(
-            f"{timed.top}: {len(timed.gates)} gates of up to {len(widest.nets)} inputs ({widest.kind}); the engine "
-            f"takes {MAX_GATES} gates of up to {MAX_PINS}."
+            f"{timed.top}: {widest.cell} ({widest.kind}) has {len(widest.nets)} inputs; the engine takes {MAX_PINS}."
         )
     place = net_places(timed)
-    fan_start, fan = fanout(timed, place)
     masks = range(1 << MAX_PINS)
     truths = [truth_array(gate.truth, len(gate.nets)) for gate in timed.gates]
     launch = [[max(0, whole_fs(float(source.launch_ps[edge]))) for edge in (FALL, RISE)] for source in timed.sources]
@@ -89,23 +86,48 @@ def flatten(timed: TimedNetlist, watched: Iterable[int], costs: EdgeCosts) -> Fl
         launch=np.array(launch, np.int64).reshape(-1, 2), source_cost=np.ascontiguousarray(costs.source, np.int64),
         gates=gate_rows(timed), pin_net=np.array([place[net] for gate in timed.gates for net in gate.nets], np.uint32),
         truth=np.concatenate([np.zeros(0, np.uint8), *truths]),
+        word=np.array([gate.truth if len(gate.nets) <= WORD_PINS else 0 for gate in timed.gates], np.uint32),
         delay=np.array([delay_or_missing(d) for gate in timed.gates for d in gate.delay_ps.ravel()], np.int64),
         cost=joined(costs.gate), hidden=joined(costs.hidden),
-        fan_start=fan_start, fan=fan, setup=setup_fs(timed, place, watched), bit_of=bit_positions(),
-        pins_of=np.array([class_of(mask) for mask in masks], np.uint8),
+        setup=setup_fs(timed, place, watched),
         low_of=np.array([max(0, (mask & -mask).bit_length() - 1) for mask in masks], np.uint8),
         high_of=np.array([max(0, mask.bit_length() - 1) for mask in masks], np.uint8),
     )
 
 
-def working_of(core: FlatCore, capacity: int) -> Working:
-    """Return the arrays of a chain, with room for `capacity` edges in one transition."""
-    n_gates, n_nets = len(core.gates), len(core.setup)
+def levels_of(core: FlatCore, states: np.ndarray) -> Levels:
+    """Return the order in which a core is visited when blocks of states follow each other [block, source, step]."""
+    n_sources, differ = len(core.launch), np.diff(states, axis=0).any(axis=2)
+    often = differ.sum(axis=0)
+    kinds = np.unique(np.append(often, 0))[::-1]
+    level = np.full(len(core.setup), len(kinds) - 1)
+    level[:n_sources] = np.searchsorted(-kinds, -often)
+    for gate, (first, pins, *_) in enumerate(core.gates.tolist(), n_sources):
+        level[gate] = level[core.pin_net[first : first + pins]].min(initial=len(kinds) - 1)
+    of_sources, of_gates = level[:n_sources], level[n_sources:-2]
+    changed = np.where(differ, of_sources, -1).max(axis=1, initial=-1)
+    return Levels(
+        sources=np.argsort(-of_sources, kind="stable").astype(np.uint32),
+        gates=np.argsort(-of_gates, kind="stable").astype(np.uint32),
+        source_end=(of_sources[None] >= np.arange(len(kinds))[:, None]).sum(axis=1),
+        gate_end=(of_gates[None] >= np.arange(len(kinds))[:, None]).sum(axis=1),
+        changed=np.append(len(kinds) - 1, changed),
+    )
+
+
+def working_of(core: FlatCore, levels: Levels, lanes: int, capacity: int) -> Working:
+    """Return the arrays of blocks of up to `lanes` transitions, with room for `capacity` edges in one of them."""
+    n_nets, n_levels = len(core.setup), len(levels.gate_end)
     return Working(
-        np.zeros(n_nets, np.uint8), np.zeros(n_gates, np.uint16), np.zeros((n_nets, 2), np.uint32),
-        np.zeros(n_gates, np.uint16), np.zeros(n_gates // 64 + 1, np.uint64), np.zeros(capacity, np.int64),
-        np.zeros(n_nets, np.int64), np.zeros(16, np.uint8), np.zeros(16, np.uint32), np.zeros(16, np.uint32),
-        np.zeros(16, np.int64),
+        value=np.zeros((n_nets, lanes + 1), np.uint8), moves=np.zeros(n_nets, np.uint8),
+        begin=np.zeros((n_nets, lanes), np.uint32), n_edges=np.zeros((n_nets, lanes), np.uint16),
+        times=np.zeros(capacity, np.int64), edges=np.zeros(n_nets, np.int64),
+        cost=np.zeros(lanes, np.int64), late=np.zeros(lanes, np.int64),
+        cost_above=np.zeros((n_levels, lanes), np.int64), late_above=np.zeros((n_levels, lanes), np.int64),
+        top_above=np.zeros(n_levels, np.int64), pattern=np.zeros(lanes + 1, np.uint16),
+        mask=np.zeros(lanes, np.uint16), total=np.zeros(lanes, np.uint16), key=np.zeros(lanes + 4, np.uint8),
+        lanes=np.zeros(lanes + 4, np.uint16), place=np.zeros((IDLE + 1, 4), np.int64), pin=np.zeros(16, np.uint64),
+        head=np.zeros(16, np.uint64), time=np.zeros(16, np.int64),
     )
 
 
@@ -128,16 +150,6 @@ def gate_rows(timed: TimedNetlist) -> np.ndarray:
     return np.ascontiguousarray(rows, np.uint32)
 
 
-def fanout(timed: TimedNetlist, place: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each net's loads begin [net + 1], and the loads, `gate << 16 | 1 << pin`."""
-    loads: list[list[int]] = [[] for _ in place]
-    for index, gate in enumerate(timed.gates):
-        for pin, net in enumerate(gate.nets):
-            loads[place[net]].append(index << 16 | 1 << pin)
-    start = np.cumsum([0, *(len(some) for some in loads)])
-    return start.astype(np.uint32), np.array([load for some in loads for load in some], np.uint32)
-
-
 def setup_fs(timed: TimedNetlist, place: dict[str, int], watched: Iterable[int]) -> np.ndarray:
     """Return the worst setup among the watched sinks of each net, int64 [net, edge]."""
     worst_ps: dict[str, np.ndarray] = {}
@@ -147,16 +159,3 @@ def setup_fs(timed: TimedNetlist, place: dict[str, int], watched: Iterable[int])
     for net, times_ps in worst_ps.items():
         setup[place[net]] = [whole_fs(float(time_ps)) for time_ps in times_ps]
     return setup
-
-
-def class_of(mask: int) -> int:
-    """Return the position of the only pin in a mask, TWO, or MORE."""
-    return mask.bit_length() - 1 if mask.bit_count() == 1 else TWO if mask.bit_count() == 2 else MORE
-
-
-def bit_positions() -> np.ndarray:
-    """Return the position of a single bit by the upper six bits of its product with a de Bruijn sequence, uint8."""
-    found = np.zeros(64, np.uint8)
-    for bit in range(64):
-        found[(0x03F79D71B4CB0A89 << bit & 0xFFFFFFFFFFFFFFFF) >> 58] = bit
-    return found

@@ -19,19 +19,23 @@ from characterization.artifact import atomic_path
 from characterization.benches.core import net_order
 from characterization.benches.stimulus import Stimulus
 from characterization.errors import SimulationError
-from characterization.flat import EdgeCosts, flatten, no_costs, sink_places, working_of
+from characterization.flat import EdgeCosts, flatten, levels_of, no_costs, sink_places, working_of
+from characterization.flat_arrays import Block, FlatCore, Results
 from characterization.timed import TimedNetlist
 from characterization.units import FS_PER_PS
-from characterization.waveform import FULL, STUCK, FlatCore, Working, run_chain
+from characterization.waveform import DONE, FULL, run_lanes
 
 # Raised when a result of the same core and states would be another: saved blocks of older versions are not read.
 VERSION = 1
 Progress = Callable[[int, int], None]
 # Called with the states and settled sinks of a block; raises if they are wrong.
 SinkCheck = Callable[[np.ndarray, np.ndarray], None]
-# Transitions saved in one file, and edges of one transition to make room for, at first and at most.
-GROUP_TRANSITIONS = 100_000
-CAPACITY, MOST_EDGES = 1 << 13, 1 << 26
+# Weights that share what they have in common, and are saved in one file; and how many transitions that may be.
+GROUP_WEIGHTS, GROUP_TRANSITIONS = 32, 1 << 20
+# Transitions that a gate is followed through in one go: their waveforms should fit into the second cache.
+LANES = 256
+# Edges of so many transitions to make room for, at first and at most.
+CAPACITY, MOST_EDGES = 1 << 18, 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +98,7 @@ def simulate(
     core = flatten(timed, range(len(timed.sinks)) if watched is None else watched, costs)
     home = folder / f"simulation-{digest_of_core(core, costs)[:20]}" if folder else None
     engine = Engine(timed, stimulus, core, costs.launch, sink_places(timed), check, home)
-    size = max(1, GROUP_TRANSITIONS // len(stimulus.settle_steps))
+    size = min(GROUP_WEIGHTS, max(1, GROUP_TRANSITIONS // (len(stimulus.settle_steps) - 1)))
     blocks = range(len(stimulus.weights))
     groups = [blocks[start : start + size] for start in range(0, len(blocks), size)]
     found = run_groups(engine, groups, workers, progress)
@@ -142,14 +146,13 @@ def run_group(engine: Engine, group: Sequence[int]) -> tuple[np.ndarray, ...]:
 
     They are read where this core and these states were run before.
     """
-    states = [engine.stimulus.block(index) for index in group]
+    states = np.stack([np.ascontiguousarray(engine.stimulus.block(index).T) for index in group])
     path = engine.folder / f"blocks-{digest_of_states(engine.stimulus, states)[:20]}.npz" if engine.folder else None
     names = ("settle_fs", "cost", "launch_cost", "edges")
     if path and path.is_file():
         with np.load(path) as saved:
             return tuple(saved[name] for name in names)
-    parts = [run_block(engine, index, block) for index, block in zip(group, states, strict=True)]
-    arrays = tuple(np.stack(part) for part in zip(*parts, strict=True))
+    arrays = run_states(engine, group, states)
     if path:
         with atomic_path(path) as partial, partial.open("wb") as stream:
             settle_fs, cost, launch_cost, edges = arrays
@@ -157,54 +160,74 @@ def run_group(engine: Engine, group: Sequence[int]) -> tuple[np.ndarray, ...]:
     return arrays
 
 
-def digest_of_states(stimulus: Stimulus, states: Sequence[np.ndarray]) -> str:
+def digest_of_states(stimulus: Stimulus, states: np.ndarray) -> str:
     """Return a digest of the states of some blocks and of which steps count."""
     digest = hashlib.sha256(stimulus.settle_steps.tobytes() + stimulus.cost_steps.tobytes())
-    for block in states:
-        digest.update(f"{block.shape}".encode() + block.tobytes())
+    digest.update(f"{states.shape}".encode() + states.tobytes())
     return digest.hexdigest()
 
 
-def run_block(engine: Engine, index: int, states: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return settle times in fs, costs, launch costs [transition], and edges [net, edge] of one block.
+def run_states(engine: Engine, group: Sequence[int], states: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return settle times in fs, costs, launch costs [block, transition], and edges [block, net, edge].
+
+    Args:
+        engine: what to run.
+        group: positions of the blocks.
+        states: uint8 [block, source, step].
 
     Raises:
         SimulationError: a gate does not settle to its function.
     """
-    steps, counted = len(states), engine.stimulus.cost_steps
-    settle_fs, cost = np.zeros(steps - 1, np.int64), np.zeros(steps - 1, np.int64)
-    sinks, states = np.zeros((steps, len(engine.sinks)), np.uint8), np.ascontiguousarray(states)
-    capacity = max(CAPACITY, 2 * states.shape[1])
-    while True:
-        work = working_of(engine.core, capacity)
-        step, code = run_chain(engine.core, work, states, counted, engine.sinks, settle_fs, cost, sinks)
-        if not step:
-            break
-        if code != FULL or capacity >= MOST_EDGES:
-            raise SimulationError(reason(engine, index, step, code))
-        capacity *= 2
+    weights, _, steps = states.shape
+    settle_steps, cost_steps = engine.stimulus.settle_steps[1:], engine.stimulus.cost_steps[1:]
+    out = Results(
+        np.zeros((weights, steps - 1), np.int64), np.zeros((weights, steps - 1), np.int64),
+        np.zeros((weights, len(engine.sinks), steps), np.uint8),
+        np.zeros((weights, len(engine.core.setup) - 2), np.int64),
+    )
+    edges = run_blocks(engine, group, states, out)
     if engine.check:
-        engine.check(states, sinks)
-    launch_cost = launch_costs(engine.launch_cost, states)
-    return settle_fs[engine.stimulus.settle_steps[1:]], cost[counted[1:]], launch_cost[counted[1:]], edges_of(work)
-
-
-def reason(engine: Engine, index: int, step: int, code: int) -> str:
-    """Return why a block could not be simulated."""
-    where = f"{engine.timed.top}: weight {engine.stimulus.weights[index]}, transition {step}"
-    if code == FULL:
-        return f"{where}: more than {MOST_EDGES} edges in one transition; the netlist multiplies its glitches."
-    gate = engine.timed.gates[STUCK - code]
+        for block, sinks in zip(states, out.sinks, strict=True):
+            engine.check(block.T, sinks.T)
+    launch_cost = np.stack([launch_costs(engine.launch_cost, block) for block in states])
     return (
-        f"{where}: {gate.pin} of {gate.cell} ({gate.kind}) does not settle to its function; the library has no timing "
-        "arc for this edge."
+        out.settle_fs[:, settle_steps], out.cost[:, cost_steps], launch_cost[:, cost_steps],
+        np.stack([edges & 0xFFFFFFFF, edges >> 32], axis=2),
     )
 
 
-def edges_of(work: Working) -> np.ndarray:
-    """Return the counted falls and rises of every net, int64 [net, edge], constants left out."""
-    edges = work.edges[:-2]
-    return np.stack([edges & 0xFFFFFFFF, edges >> 32], axis=1)
+def run_blocks(engine: Engine, group: Sequence[int], states: np.ndarray, out: Results) -> np.ndarray:
+    """Fill `out` block by block; return the counted falls, and rises << 32, of each net [weight, net].
+
+    Raises:
+        SimulationError: a gate does not settle to its function.
+    """
+    levels, total = levels_of(engine.core, states), np.zeros_like(out.edges)
+    work = working_of(engine.core, levels, min(LANES, states.shape[2] - 1), CAPACITY)
+    counted = engine.stimulus.cost_steps.astype(np.uint8)
+    for step in range(0, states.shape[2] - 1, LANES):
+        block = Block(step, min(LANES, states.shape[2] - 1 - step), counted)
+        while True:
+            ended, weight, gate, lane = run_lanes(engine.core, levels, work, block, states, engine.sinks, out)
+            if ended == DONE:
+                break
+            if ended != FULL or len(work.times) >= MOST_EDGES:
+                raise SimulationError(reason(engine, group[weight], block, ended, gate, lane))
+            work = work._replace(times=np.zeros(2 * len(work.times), np.int64))
+        total += out.edges
+    return total
+
+
+def reason(engine: Engine, index: int, block: Block, ended: int, gate: int, lane: int) -> str:
+    """Return why transitions of the block of states at `index` could not be simulated."""
+    where, first = f"{engine.timed.top}: weight {engine.stimulus.weights[index]}, transition", block.step + 1
+    if ended == FULL:
+        return f"{where}s {first} to {block.step + block.lanes}: too many edges; the netlist multiplies its glitches."
+    stuck = engine.timed.gates[gate]
+    return (
+        f"{where} {first + lane}: {stuck.pin} of {stuck.cell} ({stuck.kind}) does not settle to its function; the "
+        "library has no timing arc for this edge."
+    )
 
 
 def launch_costs(cost: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -212,11 +235,9 @@ def launch_costs(cost: np.ndarray, states: np.ndarray) -> np.ndarray:
 
     Args:
         cost: int64 [source, bit before, bit after].
-        states: uint8 [step, source].
+        states: uint8 [source, step].
     """
-    bits = states.astype(np.int64)
-    before, after = bits[:-1], bits[1:]
-    still, falls, rises = cost[:, 0, 0], cost[:, 1, 0] - cost[:, 0, 0], cost[:, 0, 1] - cost[:, 0, 0]
-    both = cost[:, 1, 1] - cost[:, 1, 0] - rises
-    total: np.ndarray = still.sum() + before @ falls + after @ rises + (before & after) @ both
+    total = np.zeros(states.shape[1] - 1, np.int64)
+    for costs, bits in zip(cost, states, strict=True):
+        total += np.take(costs.ravel(), bits[:-1] << 1 | bits[1:])
     return total

@@ -1,389 +1,285 @@
-"""run_chain(): a series of states through a timed core, the exact waveform of every net, one transition after another.
+"""run_lanes(): consecutive transitions through a timed core, the exact waveform of every net in each of them.
 
-There is no event queue. Gates are visited in topological order; each merges the edges of its inputs in time and holds
-at most one pending edge of its output. Inputs that move in one instant are one batch; a pending edge that is due
-commits before it; while function and output differ the earliest cause wins; when they agree again the pending edge is
-dropped. Deciding what moved is most of the work, so a net that moved marks its gates and their pins, and a pin that
-moved once, one pin, and two pins have code of their own.
+There is no event queue. Gates are visited in topological order, and each follows its inputs (`inertial.py`) through all
+transitions of a block, its lanes, before the next gate's turn: its tables stay at hand, and lanes with equally many
+edges on equally many pins come one after the other, so that loops end where the processor expects it.
 
-Index arrays are unsigned, which spares each look-up the test for a negative index. Reference counting is off, as no
-array is made here: with it, handing the two bundles of arrays on costs more than all else. All of the engine stands in
-this file, since its compiled form is cached by this file's date alone.
+The same transitions run for several weights. Sources and gates are sorted into levels by how often what they depend on
+changes from one weight to the next; what stands above the changed level is kept, waveforms, costs and all.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-# In femtoseconds: the delay of an arc that the library lacks, and when an edge is due that is not pending.
-MISSING, NEVER, LIMIT = 1 << 61, 1 << 62, 1 << 60
+from characterization.flat_arrays import Block, FlatCore, Levels, Results, Working
+from characterization.inertial import (
+    INLINE,
+    LIMIT,
+    NEVER,
+    NOTHING,
+    ONE,
+    U64,
+    ZERO,
+    choose,
+    follow_many,
+    follow_one,
+    follow_pair,
+    follow_single,
+    follow_two,
+    tables,
+)
+
 # Setup of a net that nobody watches: its requirement never is the latest.
 UNWATCHED = -(1 << 62)
-# Returned in place of a position: no room for the edges of a transition, or an output that cannot follow its function.
-FULL, STUCK = -1, -2
+# How a block ended: well; no room for its edges; an output that cannot follow its function.
+DONE, FULL, STUCK = 0, 1, 2
 MAX_PINS = 12
-PATTERNS = (1 << MAX_PINS) - 1
-COSTS = 0xFFFFFFFF
-# Classes of pin masks: one pin (its position), two pins, more.
-TWO, MORE = 64, 65
-# The position of the only set bit of x is `bit_of[x * DE_BRUIJN >> 58]`.
-DE_BRUIJN, SHIFT, ONE = np.uint64(0x03F79D71B4CB0A89), np.uint64(58), np.uint64(1)
+# Truth tables of so many pins fit into the word of a gate.
+WORD_PINS = 5
+# Edges of one net in one transition: those of all pins of a gate must be countable in 16 bits.
+MOST_EDGES = 4095
+# Lanes are sorted by how many pins move (one, two, more) and by the edges on them, of which many count alike.
+ALIKE = 7
+IDLE = 3 * ALIKE
+U8, U16, U32 = np.uint8, np.uint16, np.uint32
 
 
-class FlatCore(NamedTuple):
-    """A core as flat arrays. Nets are numbered sources, gates, CONST0, CONST1; edges are FALL=0, RISE=1.
-
-    Attributes:
-        launch: when a source moves, fs, int64 `[source, edge]`.
-        source_cost: of a source's edge, int64 `[source, edge]`.
-        gates: first pin, number of pins, first row of `truth`, first row of `cost`, uint32 `[gate, 4]`.
-        pin_net: net on each pin of each gate, uint32 `[pin]`.
-        truth: output by input pattern, a gate after the other, uint8.
-        delay: int64 fs `[pin * 4 + input edge * 2 + output edge]`.
-        cost: of an output edge, by the pin that caused it and the input pattern it came with, int64
-            `[gate's row + (pin << pins) + pattern]`.
-        hidden: of an input edge itself, as `cost`; empty where no gate has any.
-        fan_start, fan: gates and pins on each net, uint32 `[net + 1]` and `gate << 16 | 1 << pin`.
-        setup: of a net's last edge, the worst among its sinks, int64 fs `[net, edge]`.
-        bit_of, pins_of, low_of, high_of: look-ups of bit positions and of pin masks, uint8.
-    """
-
-    launch: np.ndarray
-    source_cost: np.ndarray
-    gates: np.ndarray
-    pin_net: np.ndarray
-    truth: np.ndarray
-    delay: np.ndarray
-    cost: np.ndarray
-    hidden: np.ndarray
-    fan_start: np.ndarray
-    fan: np.ndarray
-    setup: np.ndarray
-    bit_of: np.ndarray
-    pins_of: np.ndarray
-    low_of: np.ndarray
-    high_of: np.ndarray
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def launch_source(core: FlatCore, work: Working, source: int, block: Block, states: np.ndarray, top: U64) -> U64:
+    """Move a source through its states [step]; return the end of its edges."""
+    falls, rises, moves = 0, 0, U8(0)
+    for lane in range(block.lanes):
+        before, after = states[block.step + lane], states[block.step + lane + 1]
+        moves |= before ^ after
+        work.value[source, lane] = before
+        work.n_edges[source, lane] = before ^ after
+        time, moved = core.launch[source, after], before != after
+        work.times[top], work.times[top + ONE] = time, NEVER
+        work.begin[source, lane] = top
+        top += U64(moved) << ONE
+        work.cost[lane] += choose(moved, core.source_cost[source, after], NOTHING)
+        work.late[lane] = choose(moved, max(work.late[lane], time + core.setup[source, after]), work.late[lane])
+        falls += block.counted[block.step + lane + 1] & before & ~after
+        rises += block.counted[block.step + lane + 1] & after & ~before
+    work.value[source, block.lanes] = states[block.step + block.lanes]
+    work.moves[source] = moves
+    work.edges[source] = falls + (rises << 32)
+    return top
 
 
-class Working(NamedTuple):
-    """What a chain of transitions carries along.
-
-    Attributes:
-        value: settled value of every net, uint8 `[net]`.
-        pattern: settled input pattern of every gate, uint16 `[gate]`.
-        span: where a net's edges of this transition lie in `times`, uint32 `[net, begin and end]`.
-        moved: mask of a gate's pins that have edges, uint16 `[gate]`.
-        waiting: gates with such pins, a bit each, uint64.
-        times: edges of this transition, fs, int64.
-        edges: falls, and rises << 32, of each net, int64 `[net]`.
-        pin, head, end, time: of the pins that a gate is merging.
-    """
-
-    value: np.ndarray
-    pattern: np.ndarray
-    span: np.ndarray
-    moved: np.ndarray
-    waiting: np.ndarray
-    times: np.ndarray
-    edges: np.ndarray
-    pin: np.ndarray
-    head: np.ndarray
-    end: np.ndarray
-    time: np.ndarray
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def settle_at(core: FlatCore, work: Working, state: np.ndarray) -> None:
-    """Set every net and gate to its settled value in `state` [source]."""
-    n_sources, n_nets = len(core.launch), len(core.setup)
-    work.value[n_nets - 1] = 1
-    for source in range(n_sources):
-        work.value[source] = state[source]
-    for gate in range(len(core.gates)):
-        first, pins, row = core.gates[gate, 0], core.gates[gate, 1], core.gates[gate, 2]
-        pattern = 0
-        for pin in range(pins):
-            pattern |= int(work.value[core.pin_net[first + pin]]) << pin
-        work.pattern[gate] = pattern
-        work.value[n_sources + gate] = core.truth[row + (pattern & PATTERNS)]
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def settle(core: FlatCore, work: Working, gate: int, lanes: int) -> int:
+    """Find a gate's settled inputs and outputs and the pins that move; return the edges on them in all lanes."""
+    first, pins, row = core.gates[gate, 0], core.gates[gate, 1], core.gates[gate, 2]
+    net, still, moved = len(core.launch) + gate, U16(0), 0
+    for pin in range(pins):
+        if not work.moves[core.pin_net[first + pin]]:
+            still |= work.value[core.pin_net[first + pin], 0] << pin
+    for lane in range(lanes + 1):
+        work.pattern[lane] = still
+    for pin in range(pins):
+        source = core.pin_net[first + pin]
+        if work.moves[source]:
+            for lane in range(lanes + 1):
+                work.pattern[lane] |= U16(work.value[source, lane]) << U16(pin)
+            for lane in range(lanes):
+                count = work.n_edges[source, lane]
+                work.total[lane] = count if not moved else work.total[lane] + count
+                work.mask[lane] = U16(count > 0) << U16(pin) | (work.mask[lane] if moved else U16(0))
+            moved += 1
+    if not moved:
+        work.value[net, 0] = core.truth[row + still]
+        return 0
+    settle_output(core, work, gate, lanes)
+    edges, most = 0, U16(0)
+    for lane in range(lanes):
+        edges += work.total[lane]
+        most = max(most, work.total[lane])
+    return edges if most <= MOST_EDGES else LIMIT
 
 
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def wake(core: FlatCore, work: Working, net: int) -> None:
-    """Mark the gates and pins on a net that moved."""
-    for i in range(core.fan_start[net], core.fan_start[net + 1]):
-        gate = core.fan[i] >> 16
-        work.moved[gate] |= core.fan[i] & 0xFFFF
-        work.waiting[gate >> 6] |= ONE << np.uint64(gate & 63)
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def launch_sources(core: FlatCore, work: Working, state: np.ndarray, counted: int) -> tuple[int, int, int]:
-    """Move the sources to `state`; return the number of edges, their cost, and the latest requirement."""
-    top, cost, late = 0, 0, 0
-    for source in range(len(core.launch)):
-        value = state[source]
-        if value != work.value[source]:
-            work.value[source] = value
-            time = core.launch[source, value]
-            work.times[top] = time
-            work.span[source, 0], work.span[source, 1] = top, top + 1
-            top += 1
-            cost += core.source_cost[source, value]
-            work.edges[source] += counted << (value * 32)
-            late = max(late, time + core.setup[source, value])
-            wake(core, work, source)
-    return top, cost, late
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def follow_one(core: FlatCore, work: Working, gate: int, pin: int, top: int) -> tuple[int, int, int]:
-    """Append the output edges of a gate of which one pin moves; return their end, the last pattern, and the cost."""
-    first, pins, row, costs = core.gates[gate, 0], core.gates[gate, 1], core.gates[gate, 2], core.gates[gate, 3]
-    times, pattern, bit, delays = work.times, int(work.pattern[gate]), 1 << pin, (first + pin) << 2
-    costs = int(costs) + (pin << pins)
-    out = int(work.value[len(core.launch) + gate])
-    net = core.pin_net[first + pin]
-    head, end = int(work.span[net, 0]), int(work.span[net, 1])
-    if top + end - head >= len(times):
-        return FULL, 0, 0
-    cost = 0
-    if end - head == 1 and len(core.hidden) == 0:
-        pattern = (pattern ^ bit) & PATTERNS
-        value = int(core.truth[row + pattern])
-        if value != out:
-            times[top] = times[head] + core.delay[delays | (pattern >> pin & 1) << 1 | value]
-            return top + 1, pattern, core.cost[costs + pattern]
-        return top, pattern, 0
-    due, cause, value = NEVER, 0, out
-    for i in range(head, end):
-        time = times[i]
-        commits = due <= time
-        times[top] = due
-        cost += core.cost[cause] if commits else 0
-        top += commits
-        out ^= commits
-        due = NEVER if commits else due
-        pattern = (pattern ^ bit) & PATTERNS
-        value = int(core.truth[row + pattern])
-        at = (costs + pattern) & COSTS
-        if len(core.hidden):
-            cost += core.hidden[at]
-        arrival = time + core.delay[delays | (pattern >> pin & 1) << 1 | value]
-        earlier = arrival < due
-        cause = at if earlier else cause
-        due = arrival if earlier else due
-        due = NEVER if value == out else due
-    times[top] = due
-    commits = due < LIMIT
-    cost += core.cost[cause] if commits else 0
-    return (top + commits if out ^ commits == value else STUCK), pattern, cost
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def follow_two(core: FlatCore, work: Working, gate: int, moved: int, top: int) -> tuple[int, int, int]:
-    """Do the same for a gate of which two pins move."""
-    first, pins, row, costs = core.gates[gate, 0], core.gates[gate, 1], core.gates[gate, 2], core.gates[gate, 3]
-    times, pattern = work.times, int(work.pattern[gate])
-    out = int(work.value[len(core.launch) + gate])
-    pin_a, pin_b = int(core.low_of[moved]), int(core.high_of[moved])
-    delays_a, delays_b = (first + pin_a) << 2, (first + pin_b) << 2
-    costs_a, costs_b = int(costs) + (pin_a << pins), int(costs) + (pin_b << pins)
-    net_a, net_b = core.pin_net[first + pin_a], core.pin_net[first + pin_b]
-    head_a, end_a = work.span[net_a, 0], work.span[net_a, 1]
-    head_b, end_b = work.span[net_b, 0], work.span[net_b, 1]
-    if top + (end_a - head_a) + (end_b - head_b) >= len(times):
-        return FULL, 0, 0
-    time_a, time_b = times[head_a], times[head_b]
-    due, cause, cost, value = NEVER, 0, 0, out
-    while True:
-        time = min(time_a, time_b)
-        if time == NEVER:
-            break
-        commits = due <= time
-        times[top] = due
-        cost += core.cost[cause] if commits else 0
-        top += commits
-        out ^= commits
-        due = NEVER if commits else due
-        moves_a, moves_b = int(time_a == time), int(time_b == time)
-        pattern = (pattern ^ (moves_a << pin_a | moves_b << pin_b)) & PATTERNS
-        value = int(core.truth[row + pattern])
-        if len(core.hidden):
-            cost += core.hidden[(costs_a + pattern) & COSTS] if moves_a else 0
-            cost += core.hidden[(costs_b + pattern) & COSTS] if moves_b else 0
-        arrival_a = time + core.delay[delays_a | (pattern >> pin_a & 1) << 1 | value]
-        arrival_b = time + core.delay[delays_b | (pattern >> pin_b & 1) << 1 | value]
-        earlier = (arrival_a < due) & (moves_a > 0)
-        cause = (costs_a + pattern) & COSTS if earlier else cause
-        due = arrival_a if earlier else due
-        earlier = (arrival_b < due) & (moves_b > 0)
-        cause = (costs_b + pattern) & COSTS if earlier else cause
-        due = arrival_b if earlier else due
-        due = NEVER if value == out else due
-        head_a += np.uint32(moves_a)
-        head_b += np.uint32(moves_b)
-        time_a = times[head_a] if head_a < end_a else NEVER
-        time_b = times[head_b] if head_b < end_b else NEVER
-    times[top] = due
-    commits = due < LIMIT
-    cost += core.cost[cause] if commits else 0
-    return (top + commits if out ^ commits == value else STUCK), pattern, cost
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def gather(core: FlatCore, work: Working, first: int, moved: int) -> tuple[int, int]:
-    """Note the pins of a gate that move and where their edges lie; return how many they are, and all their edges."""
-    n_moving, n_edges = 0, 0
-    while moved:
-        pin = core.low_of[moved]
-        moved &= moved - 1
-        net = core.pin_net[first + pin]
-        head, end = work.span[net, 0], work.span[net, 1]
-        work.pin[n_moving], work.head[n_moving], work.end[n_moving] = pin, head, end
-        work.time[n_moving] = work.times[head]
-        n_moving += 1
-        n_edges += end - head
-    return n_moving, n_edges
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def follow_many(core: FlatCore, work: Working, gate: int, moved: int, top: int) -> tuple[int, int, int]:
-    """Do the same for a gate of which any number of pins move."""
-    first, pins, row, costs = core.gates[gate, 0], core.gates[gate, 1], core.gates[gate, 2], core.gates[gate, 3]
-    times, pattern, now = work.times, int(work.pattern[gate]), work.time
-    out = int(work.value[len(core.launch) + gate])
-    n_moving, n_edges = gather(core, work, first, moved)
-    if top + n_edges >= len(times):
-        return FULL, 0, 0
-    due, cause, cost, value = NEVER, 0, 0, out
-    while True:
-        time = now[0]
-        for i in range(1, n_moving):
-            time = min(time, now[i])
-        if time == NEVER:
-            break
-        commits = due <= time
-        times[top] = due
-        cost += core.cost[cause] if commits else 0
-        top += commits
-        out ^= commits
-        due = NEVER if commits else due
-        for i in range(n_moving):
-            pattern ^= int(now[i] == time) << work.pin[i]
-        pattern &= PATTERNS
-        value = int(core.truth[row + pattern])
-        for i in range(n_moving):
-            pin, moves = int(work.pin[i]), now[i] == time
-            at = (int(costs) + (pin << pins) + pattern) & COSTS
-            if len(core.hidden):
-                cost += core.hidden[at] if moves else 0
-            arrival = time + core.delay[(first + pin) << 2 | (pattern >> pin & 1) << 1 | value]
-            earlier = moves & (arrival < due)
-            cause = at if earlier else cause
-            due = arrival if earlier else due
-            head = work.head[i] + np.uint32(moves)
-            work.head[i] = head
-            now[i] = (times[head] if head < work.end[i] else NEVER) if moves else now[i]
-        due = NEVER if value == out else due
-    times[top] = due
-    commits = due < LIMIT
-    cost += core.cost[cause] if commits else 0
-    return (top + commits if out ^ commits == value else STUCK), pattern, cost
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def finish(core: FlatCore, work: Working, gate: int, begin: int, top: int, counted: int) -> int:
-    """Note the edges of a gate's output; return their requirement, NEVER if the library lacks the arc."""
-    net, n_edges = len(core.launch) + gate, top - begin
-    before = int(work.value[net])
-    value = before ^ (n_edges & 1)
-    work.value[net] = value
-    work.span[net, 0], work.span[net, 1] = begin, top
-    more, less = (n_edges + 1) >> 1, n_edges >> 1
-    work.edges[net] += (counted * more << ((1 - before) << 5)) + (counted * less << (before << 5))
-    wake(core, work, net)
-    time = work.times[top - 1]
-    return NEVER if time >= LIMIT else time + core.setup[net, value]
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def react(core: FlatCore, work: Working, gate: int, top: int, counted: int) -> tuple[int, int, int]:
-    """Follow the edges of a gate's inputs; return the end of its own, their cost, and their requirement."""
-    moved = int(work.moved[gate]) & PATTERNS
-    work.moved[gate] = 0
-    kind = core.pins_of[moved]
-    if kind < TWO:
-        end, pattern, cost = follow_one(core, work, gate, int(kind), top)
-    elif kind == TWO:
-        end, pattern, cost = follow_two(core, work, gate, moved, top)
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def settle_output(core: FlatCore, work: Working, gate: int, lanes: int) -> None:
+    """Look up a gate's settled outputs."""
+    pins, row, net = core.gates[gate, 1], core.gates[gate, 2], len(core.launch) + gate
+    if pins <= WORD_PINS:
+        for lane in range(lanes + 1):
+            work.value[net, lane] = core.word[gate] >> np.uint32(work.pattern[lane]) & np.uint32(1)
     else:
-        end, pattern, cost = follow_many(core, work, gate, moved, top)
-    if end < 0:
-        return end, 0, 0
-    work.pattern[gate] = pattern
-    late = finish(core, work, gate, top, end, counted) if end > top else 0
-    return end, cost, late
+        for lane in range(lanes + 1):
+            work.value[net, lane] = core.truth[row + work.pattern[lane]]
 
 
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def move_to(core: FlatCore, work: Working, state: np.ndarray, counted: int) -> tuple[int, int, int]:
-    """Make one transition; return its number of edges, its latest requirement, and its cost.
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def sort_lanes(work: Working, lanes: int) -> None:
+    """Sort the lanes by their class, fours of them side by side; `place` then says where each class ends."""
+    for key in range(len(work.place)):
+        for quarter in range(4):
+            work.place[key, quarter] = 0
+    for lane in range(lanes, lanes + 3):
+        work.key[lane] = IDLE
+    for lane in range(lanes):
+        mask, total = work.mask[lane], work.total[lane]
+        more = mask & (mask - U16(1))
+        most = more & (more - U16(1))
+        pins = U16(more > 0) + U16(most > 0)
+        key = min(total - pins, U16(ALIKE)) + pins * U16(ALIKE) - U16(1)
+        work.key[lane] = key if total > 0 else U16(IDLE)
+    for lane in range(0, lanes, 4):
+        for quarter in range(4):
+            work.place[work.key[lane + quarter], quarter] += 1
+    end = 0
+    for key in range(len(work.place)):
+        for quarter in range(4):
+            begin = end
+            end += work.place[key, quarter]
+            work.place[key, quarter] = begin
+    for lane in range(0, lanes, 4):
+        for quarter in range(4):
+            key = work.key[lane + quarter]
+            work.lanes[work.place[key, quarter]] = lane + quarter
+            work.place[key, quarter] += 1
 
-    In place of the number of edges: FULL where they do not fit, and STUCK - gate for a gate that does not settle to its
-    function for want of an arc.
-    """
-    top, cost, late = launch_sources(core, work, state, counted)
-    for word in range(len(work.waiting)):
-        while work.waiting[word]:
-            bits = work.waiting[word]
-            lowest = bits & (~bits + ONE)
-            work.waiting[word] = bits ^ lowest
-            gate = (word << 6) + core.bit_of[(lowest * DE_BRUIJN) >> SHIFT]
-            end, more, required = react(core, work, gate, top, counted)
-            if end < 0 or required == NEVER:
-                return (FULL if end == FULL else STUCK - gate), 0, 0
-            top = end
-            cost += more
-            late = max(late, required)
-    return top, late, cost
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def finish(core: FlatCore, work: Working, gate: int, block: Block) -> int:
+    """Count a gate's edges and note their requirements; return the first lane that ends in the wrong value, or -1."""
+    net = len(core.launch) + gate
+    falls, rises, moves, wrong = U32(0), U32(0), U16(0), U16(0)
+    for lane in range(block.lanes):
+        count, value = work.n_edges[net, lane], U16(work.value[net, lane])
+        moves |= count
+        wrong |= count ^ value ^ U16(work.value[net, lane + 1])
+        counted = U16(count * U16(block.counted[block.step + lane + 1]))
+        falls += U32(U16(counted + value) >> 1)
+        rises += U32(U16(counted + U16(1) - value) >> 1)
+    work.moves[net] = moves > 0
+    work.edges[net] = int(falls) + (int(rises) << 32)
+    if moves and max(core.setup[net, 0], core.setup[net, 1]) > UNWATCHED:
+        for lane in range(block.lanes):
+            count = U64(work.n_edges[net, lane])
+            last = work.times[choose(count > ZERO, U64(work.begin[net, lane]) + count - ONE, ZERO)]
+            late = max(work.late[lane], last + core.setup[net, work.value[net, lane + 1]])
+            work.late[lane] = choose(count > ZERO, late, work.late[lane])
+    if wrong & U16(1):
+        for lane in range(block.lanes):
+            if (work.n_edges[net, lane] ^ work.value[net, lane] ^ work.value[net, lane + 1]) & 1:
+                return lane
+    return -1
 
 
-@njit(cache=True, nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
-def run_chain(
-    core: FlatCore, work: Working, states: np.ndarray, counted: np.ndarray, sinks: np.ndarray, settle_fs: np.ndarray,
-    cost: np.ndarray, sink_values: np.ndarray,
-) -> tuple[int, int]:
-    """Step through `states` and fill `settle_fs`, `cost` [step - 1] and `sink_values` [step, sink].
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def follow(core: FlatCore, work: Working, gate: int, top: U64, lanes: int) -> U64:
+    """Write the edges of a gate of which some pin moves; return their end."""
+    net = len(core.launch) + gate
+    for lane in range(lanes):
+        work.n_edges[net, lane] = 0
+    sort_lanes(work, lanes)
+    single, one, pair = work.place[0, 3], work.place[ALIKE - 1, 3], work.place[ALIKE, 3]
+    two, all_of_them = work.place[2 * ALIKE - 1, 3], work.place[3 * ALIKE - 1, 3]
+    own = tables(core, gate)
+    top = follow_single(core, work, own, (0, single), top)
+    top = follow_one(core, work, own, (single, one), top)
+    top = follow_pair(core, work, own, (one, pair), top)
+    top = follow_two(core, work, own, (pair, two), top)
+    end: U64 = follow_many(core, work, own, (two, all_of_them), top)
+    return end
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def run_level(
+    core: FlatCore, levels: Levels, work: Working, level: int, block: Block, states: np.ndarray
+) -> tuple[int, int, int]:
+    """Move sources and gates of a level through a block; return how that ended, with the gate and lane."""
+    top, above = U64(work.top_above[level]), level + 1 < len(levels.gate_end)
+    for lane in range(block.lanes):
+        work.cost[lane], work.late[lane] = work.cost_above[level, lane], work.late_above[level, lane]
+    for place in range(levels.source_end[level + 1] if above else 0, levels.source_end[level]):
+        if top + U64(2 * block.lanes + 1) > U64(len(work.times)):
+            return FULL, 0, 0
+        source = levels.sources[place]
+        top = launch_source(core, work, source, block, states[source], top)
+    for place in range(levels.gate_end[level + 1] if above else 0, levels.gate_end[level]):
+        gate = levels.gates[place]
+        edges = settle(core, work, gate, block.lanes)
+        if not edges:
+            work.moves[len(core.launch) + gate] = 0
+            work.edges[len(core.launch) + gate] = 0
+            continue
+        if top + U64(edges + block.lanes + 2) > U64(len(work.times)):
+            return FULL, gate, 0
+        top = follow(core, work, gate, top, block.lanes)
+        lane = finish(core, work, gate, block)
+        if lane >= 0:
+            return STUCK, gate, lane
+    if level:
+        for lane in range(block.lanes):
+            work.cost_above[level - 1, lane], work.late_above[level - 1, lane] = work.cost[lane], work.late[lane]
+        work.top_above[level - 1] = top
+    return DONE, 0, 0
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def visit(
+    core: FlatCore, levels: Levels, work: Working, block: Block, states: np.ndarray, sinks: np.ndarray, out: Results
+) -> tuple[int, int, int, int]:
+    """Run a block of transitions for every weight and fill its part of `out`.
 
     Args:
         core: the flat core.
-        work: its working arrays, in any condition; `edges` is added to.
-        states: uint8 [step, source].
-        counted: whether a transition's edges are counted [step].
+        levels: the order of visits.
+        work: working arrays, in any condition.
+        block: which transitions.
+        states: uint8 [weight, source, step].
         sinks: nets of the sinks [sink].
-        settle_fs: latest requirement of each transition, filled.
-        cost: of each transition, filled also where edges are not counted.
-        sink_values: settled sinks, filled.
+        out: filled.
 
     Returns:
-        The step that failed and why, as `move_to` has it; (0, number of edges) if none did.
+        How it ended, and where it did not end well: the weight's position, the gate, and the lane.
     """
-    work.moved[:] = 0
-    work.waiting[:] = 0
-    settle_at(core, work, states[0])
-    total = 0
-    for step in range(len(states)):
-        if step:
-            n_edges, late, spent = move_to(core, work, states[step], int(counted[step]))
-            if n_edges < 0:
-                return step, n_edges
-            total += n_edges
-            settle_fs[step - 1] = late
-            cost[step - 1] = spent
-        for sink in range(len(sinks)):
-            sink_values[step, sink] = work.value[sinks[sink]]
-    return 0, total
+    net = len(core.setup)
+    work.value[net - 2, 0], work.value[net - 1, 0] = 0, 1
+    work.moves[net - 2], work.moves[net - 1] = 0, 0
+    top_level = len(levels.gate_end) - 1
+    work.top_above[top_level] = 0
+    for lane in range(block.lanes):
+        work.cost_above[top_level, lane], work.late_above[top_level, lane] = 0, 0
+    for weight in range(len(states)):
+        for level in range(levels.changed[weight], -1, -1):
+            ended, gate, lane = run_level(core, levels, work, level, block, states[weight])
+            if ended != DONE:
+                return ended, weight, gate, lane
+        for lane in range(block.lanes):
+            out.cost[weight, block.step + lane] = work.cost[lane]
+            out.settle_fs[weight, block.step + lane] = work.late[lane]
+        for i in range(len(sinks)):
+            net, moving = sinks[i], work.moves[sinks[i]]
+            for lane in range(block.lanes + 1):
+                out.sinks[weight, i, block.step + lane] = work.value[net, lane if moving else 0]
+        for i in range(out.edges.shape[1]):
+            out.edges[weight, i] = work.edges[i]
+    return DONE, 0, 0, 0
+
+
+def compiled(stamp: int) -> Callable[..., Any]:
+    """Return `visit`, compiled; its cache is good for this file's date and one `stamp` of all that is compiled in."""
+
+    @njit(cache=True, nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+    def run(
+        core: FlatCore, levels: Levels, work: Working, block: Block, states: np.ndarray, sinks: np.ndarray, out: Results
+    ) -> tuple[int, int, int, int]:
+        _ = stamp
+        return visit(core, levels, work, block, states, sinks, out)  # type: ignore[no-any-return]
+
+    return run  # type: ignore[no-any-return]
+
+
+SOURCES = (Path(__file__), Path(__file__).with_name("inertial.py"))
+run_lanes = compiled(int(hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12], 16))

@@ -40,6 +40,7 @@ def test_the_engine_and_icarus_agree_on_every_settle_time_and_toggle_of_a_real_m
     assert found.mismatches == 0
     assert found.transitions == 80
     assert found.icarus_cpu_s > found.engine_cpu_s > 0 == found.bare_cpu_s
+    assert found.alone_cpu_s > 0 < found.events
 
 
 @pytest.mark.tool
@@ -59,6 +60,6 @@ def test_differences_between_the_engines_are_counted(tmp_path, monkeypatch):
 def test_a_sink_that_settles_elsewhere_than_the_truth_tables_say_is_named(tmp_path):
     timed, design = toy_core("stationary"), toy_design(tmp_path, "stationary")
     stimulus = make_stimulus(timed, design, StimulusConfig(3, 1, (5,)))
-    trial = Trial(timed, design, stimulus, [0], np.zeros(0))
+    trial = Trial(timed, design, stimulus, stimulus, [0], np.zeros(0))
     with pytest.raises(SimulationError, match=r"toy: sink flop_acc_out\[0\]/D settles to the wrong value in step"):
         check_sinks(trial, stimulus.states[0], np.full((4, 8), 2, np.uint8))

@@ -26,7 +26,7 @@ def test_an_edge_costs_half_c_v_squared_and_what_its_loads_burn_inside_and_a_gat
 def test_launch_costs_are_one_clock_edge_for_each_source_that_moves(tmp_path):
     timed = toy_core("stationary")
     series = make_stimulus(timed, toy_design(tmp_path, "stationary"), StimulusConfig(10, 1, (3,))).states[0]
-    found = launch_costs(edge_costs(timed).launch, series) / UNITS_PER_FJ
+    found = launch_costs(edge_costs(timed).launch, series.T) / UNITS_PER_FJ
     for step in range(10):
         rises = int(((series[step] == 0) & (series[step + 1] == 1)).sum())
         falls = int(((series[step] == 1) & (series[step + 1] == 0)).sum())
@@ -36,7 +36,7 @@ def test_launch_costs_are_one_clock_edge_for_each_source_that_moves(tmp_path):
 def test_launch_costs_may_depend_on_the_bit_before_and_after():
     cost = np.array([[[1, 10], [100, 1000]], [[2, 20], [200, 2000]]])
     states = np.array([[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]], dtype=np.uint8)
-    np.testing.assert_array_equal(launch_costs(cost, states), [1 + 20, 10 + 2000, 1000 + 200, 100 + 2])
+    np.testing.assert_array_equal(launch_costs(cost, states.T), [1 + 20, 10 + 2000, 1000 + 200, 100 + 2])
 
 
 @pytest.mark.parametrize("mode", ["stationary", "streaming"])
