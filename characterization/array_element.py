@@ -19,10 +19,10 @@ from characterization.clocked import ElementCore
 from characterization.design import MacDesign
 from characterization.energy import edge_costs
 from characterization.errors import NetlistError
+from characterization.inertial import MISSING
 from characterization.netlist import CONST0, CONST1, Netlist
 from characterization.timed import FALL, RISE, Gate, Sink, Source, TimedNetlist
 from characterization.units import FS_PER_PS
-from characterization.waveform import MISSING
 
 INVERTER, BUFFER = 0b01, 0b10
 # What rtl/systolic_array asks of an element beside its operands: the tokens that travel right, and the load's control.

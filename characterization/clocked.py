@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from characterization.waveform import LIMIT, NEVER
+from characterization.inertial import LIMIT, NEVER
 
 # Returned in place of a number of edges: no room for those of a cycle, or a gate without the arc that it needs.
 FULL, STUCK = -1, -2
