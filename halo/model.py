@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from characterization.artifact import digest_bytes, digest_file, digest_of
 from halo.errors import ModelError, NumericsError
-from halo.shards import weight_files
+from halo.shards import Shards, open_shards, weight_files
+from halo.streaming import stream_
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model computed in float32, its tokenizer, and where they came from.
+    """A model that computes in float32, its tokenizer, and where they came from.
 
     Attributes:
         digest: of `config.json` and every safetensors file of the folder.
@@ -64,27 +66,75 @@ def digest_model(folder: Path) -> str:
 
 def digest_weights(model: nn.Module) -> str:
     """Return the digest of a model's weights in memory."""
-    return digest_of({name: digest_bytes(value.detach().cpu().numpy().tobytes())
+    return digest_of({name: digest_bytes(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
                       for name, value in model.named_parameters()})
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """Return the causal language model of `folder`, in float32 whatever it is stored in, ready to evaluate.
+    """Return the language model of `folder`, ready to evaluate in float32 whatever it is stored in.
+
+    Its weights stay in their files, by memory map; where they fit a GPU's memory they are put there as a whole.
 
     Raises:
         ModelError: the folder is no model, its safetensors are damaged, or its architecture is unknown.
         NumericsError: a weight is NaN or infinite.
     """
+    shards = open_shards(folder)
     digest = digest_model(folder)
     try:
         with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            if getattr(config, "quantization_config", None) is not None:
+                raise ModelError(f"{folder}: is quantized already; give the original model.")
+            model = model_class(config).from_pretrained(folder, dtype="auto", local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder}: not a causal language model that transformers can load ({reason}).") from error
+    take_stored_types(model, shards)
     check_finite(model)
-    return LoadedModel(model.to(choose_device()).eval(), tokenizer, folder, digest)
+    return LoadedModel(placed(model.eval()), tokenizer, folder, digest)
+
+
+def model_class(config: Any) -> Any:
+    """Return the transformers class for a configuration: a causal language model, else what it says it was saved as."""
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    named = [getattr(transformers, name, None) for name in getattr(config, "architectures", None) or ()]
+    return next((found for found in named if found is not None), AutoModel)
+
+
+def take_stored_types(model: Any, shards: Shards) -> None:
+    """Give every weight of `model` the type and the memory that it has in its file.
+
+    transformers loads all weights in one type: a float32 norm of a bf16 model would lose digits.
+    """
+    prefix = f"{model.base_model_prefix}."
+    for owner_name, owner in model.named_modules():
+        for part, weight in owner.named_parameters(recurse=False):
+            name = f"{owner_name}.{part}" if owner_name else part
+            key = next((key for key in (name, name.removeprefix(prefix), prefix + name) if key in shards.files), None)
+            if key is None:
+                continue  # tied to another, or made from several stored tensors
+            stored = shards.read(key)
+            if stored.shape == weight.shape and stored.dtype != weight.dtype:
+                owner._parameters[part] = nn.Parameter(stored, requires_grad=False)
+    for owner in model.modules():
+        for part, buffer in owner.named_buffers(recurse=False):
+            if buffer.is_floating_point():
+                owner._buffers[part] = buffer.float()
+    model.tie_weights()
+
+
+def placed(model: nn.Module) -> nn.Module:
+    """Return `model` on a GPU as a whole where it takes at most half the free memory, else streamed from its files."""
+    device = choose_device()
+    if device.type == "cuda":
+        need = sum(weight.numel() for weight in model.parameters()) * torch.finfo(torch.float32).bits // 8
+        if 2 * need <= torch.cuda.mem_get_info(device)[0]:
+            return model.float().to(device)
+    stream_(model, decoder_blocks(model)[1], device)
+    return model
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from halo.layer_file import load_linear, save_linear
 from halo.layer_task import LayerTask
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.methods import Method
-from halo.model import decoder_blocks, list_linears, torch_tools
+from halo.model import choose_device, decoder_blocks, list_linears, torch_tools
 from halo.plugins import resolve
 from halo.runtime import Int8Linear, swapped
 from halo.sensitivity import Progress, Sensitivity, hooked
+from halo.streaming import held
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
@@ -173,39 +174,66 @@ class TaskMaker:
 
 
 def run_layers(
-    model: nn.Module, tokens: TokenWindows, tasks: TaskMaker, plugin: ModuleType, folder: Path,
+    model: nn.Module, tokens: TokenWindows | None, tasks: TaskMaker, plugin: ModuleType, folder: Path,
     progress: Progress | None,
-) -> tuple[QuantizedLinear, ...]:
+) -> FinishedLayers:
     """Return all layers, block by block; a sequential method sees the inputs that quantized layers produce.
 
     Inside a block, layers that share an input are quantized together, and the next ones see what these made of theirs.
+    At any time the weights of one block are in memory, and quantized layers of the same one. Blocks that an earlier run
+    finished only pass inputs on, in the same steps, so that what follows is the same.
     """
     prefix, blocks = decoder_blocks(model)
     config = tasks.job.config
-    layers: list[QuantizedLinear] = []
+    of_block = [{name: linear for name, linear in tasks.linears.items() if name.startswith(f"{prefix}.{index}.")}
+                for index in range(len(blocks))]
+    missing = {name for name in tasks.linears if not layer_file(folder, name).exists()}
+    last = max((index for index, names in enumerate(of_block) if missing & set(names)), default=-1)
+    finished = len(tasks.linears) - len(missing)
     inputs: BlockInputs | None = None
     with torch.no_grad():
-        for index, block in enumerate(blocks):
-            linears = {name: tasks.linears[name] for name in tasks.linears if name.startswith(f"{prefix}.{index}.")}
-            missing = {name for name in linears if not layer_file(folder, name).exists()}
-            if plugin.sequential and missing:
-                inputs = inputs or inputs_of_block(model, blocks, index, tokens, layers, config)
-            done: list[QuantizedLinear] = []
-            for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
-                seen = None
-                if inputs and missing & set(group):
-                    seen = see_inputs(model, block, linears[group[0]], inputs, done, config.fold)
-                for name in group:
-                    if name in missing:
-                        made = plugin.quantize_layer(tasks.make(name, seen), tasks.job.method_config)
-                        save_linear(layer_file(folder, name), made, tasks.job.codebooks)
-                    done.append(load_linear(layer_file(folder, name), name))
-                    if progress:
-                        progress(len(layers) + len(done), len(tasks.linears))
-            layers += sorted(done, key=lambda layer: list(linears).index(layer.name))
-            if inputs:
-                advance(model, block, done, inputs, config.fold)
-    return tuple(layers)
+        for index, block in enumerate(blocks[: last + 1]):
+            linears = of_block[index]
+            with held(block, choose_device()):
+                if plugin.sequential and tokens is not None and inputs is None:
+                    inputs = inputs_of_block(model, block, tokens, config)
+                done: list[QuantizedLinear] = []
+                for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
+                    seen = None
+                    if inputs and missing & set(group):
+                        seen = see_inputs(model, block, linears[group[0]], inputs, done, config.fold)
+                    for name in group:
+                        if name in missing:
+                            made = plugin.quantize_layer(tasks.make(name, seen), tasks.job.method_config)
+                            save_linear(layer_file(folder, name), made, tasks.job.codebooks)
+                            finished += 1
+                        if inputs:
+                            done.append(load_linear(layer_file(folder, name), name))
+                        if progress:
+                            progress(finished, len(tasks.linears))
+                if inputs and index < last:
+                    advance(model, block, done, inputs, config.fold)
+    return FinishedLayers(folder, tuple(tasks.linears))
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedLayers(Sequence[QuantizedLinear]):
+    """The layers that a run has finished, each read when it is asked for."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> QuantizedLinear: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[QuantizedLinear, ...]: ...
+    def __getitem__(self, index: int | slice) -> QuantizedLinear | tuple[QuantizedLinear, ...]:
+        if isinstance(index, slice):
+            return tuple(load_linear(layer_file(self.folder, name), name) for name in self.names[index])
+        return load_linear(layer_file(self.folder, self.names[index]), self.names[index])
 
 
 def layer_file(folder: Path, name: str) -> Path:
@@ -279,16 +307,13 @@ def input_of(
 
 
 def inputs_of_block(
-    model: nn.Module, blocks: nn.ModuleList, index: int, tokens: TokenWindows, done: list[QuantizedLinear],
-    config: QuantizeConfig,
+    model: nn.Module, block: nn.Module, tokens: TokenWindows, config: QuantizeConfig
 ) -> BlockInputs:
-    """Return what enters block `index` when all `done` layers before it are quantized, and when none is."""
+    """Return what enters the first block; behind no quantized layer, it is the same for both."""
     device = next(model.parameters()).device
     batches = torch.split(torch.tensor(tokens.ids[: config.windows or len(tokens.ids)]).to(device), config.batch)
-    original, _ = catch_inputs(model, blocks[index], batches)
-    with swapped(model, {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}):
-        hidden, arguments = catch_inputs(model, blocks[index], batches)
-    return BlockInputs(hidden, original, arguments)
+    hidden, arguments = catch_inputs(model, block, batches)
+    return BlockInputs(hidden, list(hidden), arguments)
 
 
 def catch_inputs(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
-from halo.model import LoadedModel, load_model
+from halo.model import LoadedModel, load_model, quiet_transformers
 from halo.sensitivity import Sensitivity, SensitivityConfig, measure_sensitivity
 from halo.tokens import TokenWindows, WindowConfig, cut_windows
 from tests.halo.tiny import ARCHITECTURES, save_model, text_of
@@ -43,6 +44,13 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
         config = SensitivityConfig(windows=12, fisher_windows=6, batch=3)
         made[kind] = Case(loaded, tokens, measure_sensitivity(loaded.model, tokens, config, folder / "work"))
     return made
+
+
+def whole_model(folder: Path) -> torch.nn.Module:
+    """The model of a folder in float32 as transformers loads it, all of it in memory."""
+    with quiet_transformers():
+        model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return model
 
 
 @pytest.fixture(params=ARCHITECTURES)

@@ -5,14 +5,62 @@ from torch import nn
 
 from halo.errors import ModelError, NumericsError
 from halo.model import decoder_blocks, list_linears, load_model
+from tests.halo.conftest import whole_model
 from tests.halo.tiny import BLOCKS, make_model, save_model
 
 LLAMA_PARTS = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
                "mlp.up_proj", "mlp.down_proj"]
 
 
-def test_a_model_stored_in_bf16_is_computed_in_float32(case):
-    assert {value.dtype for value in case.loaded.model.parameters()} == {torch.float32}
+@pytest.mark.parametrize("kind", ["llama", "opt"])
+def test_a_model_stored_in_bf16_is_computed_in_float32_block_by_block(cases, kind):
+    model = cases[kind].loaded.model
+    whole = whole_model(cases[kind].loaded.folder)
+    ids = torch.arange(40).view(2, 20)
+    wide = []
+    watch = list_linears(model).linears
+    hooks = [linear.register_forward_hook(lambda *_: wide.append(
+        sum(weight.dtype == torch.float32 for weight in model.parameters()))) for linear in watch.values()]
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, whole(input_ids=ids).logits)
+    for hook in hooks:
+        hook.remove()
+    per_block = len(list(decoder_blocks(model)[1][0].parameters()))
+    assert 0 < max(wide) <= per_block
+    assert {value.dtype for value in model.parameters()} == {torch.bfloat16}
+
+
+def test_gradients_flow_through_a_streamed_model_as_through_a_whole_one(cases):
+    model, ids = cases["llama"].loaded.model, torch.arange(40).view(2, 20)
+    whole = whole_model(cases["llama"].loaded.folder)
+    found = []
+    for each in (model, whole):
+        caught = []
+        linear = each.get_submodule("model.layers.0.mlp.up_proj")
+        hook = linear.register_forward_hook(
+            lambda *args, caught=caught: args[2].register_hook(caught.append) and None)
+        each(input_ids=ids, labels=ids).loss.backward()
+        each.zero_grad(set_to_none=True)
+        hook.remove()
+        found += caught
+    assert torch.equal(*found)
+
+
+def test_a_unit_is_let_go_of_after_an_error(cases):
+    model = cases["llama"].loaded.model
+    hook = model.get_submodule("model.layers.1.mlp").register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model(input_ids=torch.arange(4)[None])
+    hook.remove()
+    assert {value.dtype for value in model.parameters()} == {torch.bfloat16}
+
+
+def test_a_float32_weight_of_a_bf16_model_keeps_its_digits(tmp_path):
+    folder = save_model(tmp_path / "model", "llama")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = torch.full((48,), 1 + 2**-20)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    assert float(load_model(folder).model.get_submodule("model.norm").weight[0]) == 1 + 2**-20
 
 
 def test_llama_linears_come_block_by_block(cases):
@@ -58,7 +106,7 @@ def test_truncated_safetensors_are_a_model_error(tmp_path):
     folder = save_model(tmp_path / "model", "llama")
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="not a causal language model that transformers can load"):
+    with pytest.raises(ModelError, match=r"model.safetensors: missing or damaged .*; copy or download it again"):
         load_model(folder)
 
 

@@ -56,7 +56,10 @@ def test_every_linear_is_quantized_with_codes_of_its_tiles(cases, quantized, kin
 def test_the_model_is_left_as_it_was(cases, quantized):
     model = cases["llama"].loaded.model
     assert all(type(linear) is torch.nn.Linear for linear in list_linears(model).linears.values())
-    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
+    hooks = [hook for module in model.modules()
+             for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values())]
+    assert {hook.__module__ for hook in hooks} == {"halo.streaming"}
+    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
 
 
 def test_a_killed_run_resumes_where_it_was_and_ends_the_same(cases, quantized, tmp_path):

@@ -5,6 +5,7 @@ import torch
 from halo.errors import ConfigError, NumericsError
 from halo.model import list_linears
 from halo.sensitivity import SensitivityConfig, hooked, measure_sensitivity, run, summed_loss
+from tests.halo.conftest import whole_model
 from tests.halo.tiny import make_model
 
 CONFIG = SensitivityConfig(windows=12, fisher_windows=6, batch=3)
@@ -30,7 +31,7 @@ def test_the_hessian_is_the_sum_of_outer_products_of_inputs(case):
 
 
 def test_absolute_gradients_are_those_of_the_weights_window_by_window(case):
-    model = case.loaded.model
+    model = whole_model(case.loaded.folder)
     wanted = dict.fromkeys(list_linears(model).linears, 0.0)
     for window in torch.tensor(case.tokens.ids[:6]):
         model.zero_grad()
