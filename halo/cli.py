@@ -61,6 +61,8 @@ def quantize(
     out: Annotated[Path, typer.Option("--out", help="new folder for the checkpoint")],
     variant: Annotated[str, typer.Option("--variant", help="perf-opt, bal, acc-opt, or a method of `halo evaluate`")] =
         "bal",
+    budget: Annotated[str, typer.Option("--budget", help="instead: time=0.8, energy=0.6, bits=3.5 or ppl=+0.5%, or "
+                                                         "several, joined by commas; shares of W8A8's")] = "",
     calibration: Calibration = None,
     friendly: Annotated[str, typer.Option("--export-friendly", help="group or channel: no sparse part, and a scale per "
                                           "fold or per channel, so that `halo export` is exact")] = "",
@@ -74,10 +76,11 @@ def quantize(
 
     Example: `halo quantize examples/reference_lm/model --profile build/demo/systolic_pe.nc --out build/bal`
     """
+    from halo.budget import parse_budget
     from halo.pipeline import quantize_to
-    from halo.recipes import named_or_variant
+    from halo.recipes import budget_recipe, named_or_variant
 
-    recipe = named_or_variant(variant)
+    recipe = budget_recipe(parse_budget(budget)) if budget else named_or_variant(variant)
     if friendly not in FRIENDLY:
         raise ConfigError(f"--export-friendly {friendly!r}; use group (a scale per fold) or channel.")
     calibration = calibration or calibration_of(model, config)

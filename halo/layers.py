@@ -115,7 +115,7 @@ class QuantizedModel:
             tiles += layer.tiles.classes.size
             index += index_bits(layer, self.codebooks)
             scales += scale_bits(layer)
-            sparse += sparse_bits(layer)
+            sparse += sparse_bits(layer.sparse_values.size, *layer.codes.shape) if layer.sparse_values.size else 0
             row_tables += layer.codes.shape[0] * layer.row_values * CODE_BITS
             used |= set(np.unique(layer.tiles.classes).tolist())
             own = own and layer.row_values > 0
@@ -138,11 +138,8 @@ def scale_bits(layer: QuantizedLinear) -> int:
     return (layer.scales.size + (0 if layer.input_scales is None else layer.input_scales.size)) * SCALE_BITS
 
 
-def sparse_bits(layer: QuantizedLinear) -> int:
-    """Return the bits of the sparse part: n x (8 + column bits), row pointers and row scales; 0 where it is empty."""
-    n, (out_features, in_features) = len(layer.sparse_values), layer.codes.shape
-    if n == 0:
-        return 0
+def sparse_bits(n: int, out_features: int, in_features: int) -> int:
+    """Return the bits of a sparse part of `n` values: n x (8 + column bits), row pointers and row scales."""
     column_bits = max(1, math.ceil(math.log2(in_features)))
     pointer_bits = SHORT_POINTER_BITS if n < 2**SHORT_POINTER_BITS else LONG_POINTER_BITS
     return n * (CODE_BITS + column_bits) + int((out_features + 1) * pointer_bits + out_features * SCALE_BITS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from characterization.profile import MacProfile
 from characterization.profile_file import profile_digest
 from characterization.proof_vectors import VECTORS_FILE, save_vectors
 from halo.accelerators import Accelerator
+from halo.budget import Budget
 from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
 from halo.config import RunConfig
 from halo.cost import CostReport
 from halo.cost import compare as compare_costs
 from halo.dvfs import plan_dvfs
-from halo.errors import OutputError
+from halo.errors import ConfigError, OutputError
 from halo.evaluation import Quality, activation_quality, reference_quality
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
@@ -31,6 +32,7 @@ from halo.preparation import (
     Prepared,
     Progress,
     Step,
+    assign,
     codebooks_of,
     make_quantized,
     prepare,
@@ -38,7 +40,7 @@ from halo.preparation import (
     step_of,
 )
 from halo.proof import record_vectors
-from halo.recipes import W8A8, Recipe, choose_recipes, named_recipes
+from halo.recipes import W8A8, Recipe, budget_recipe, choose_recipes, named_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
 from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
@@ -138,13 +140,49 @@ def quantize_to(config: RunConfig, recipe: Recipe, out: Path, progress: Progress
 
     Raises:
         OutputError: `out` exists already.
+        ConfigError: the budget cannot be kept.
     """
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder or remove it first.")
     prepared = prepare(config, (recipe,), progress)
+    if recipe.budget is not None and recipe.budget.perplexity < float("inf"):
+        recipe = within_perplexity(prepared, recipe.budget, progress)
     quantized = make_quantized(prepared, recipe, progress)
     save_quantized(out, config.model, quantized)
     return quantized
+
+
+def within_perplexity(prepared: Prepared, budget: Budget, progress: Progress | None) -> Recipe:
+    """Return the recipe of the cheapest point of the front whose perplexity on the calibration text is low enough.
+
+    The front is bisected, each point that is asked being quantized and measured: perplexity falls along it.
+
+    Raises:
+        ConfigError: not even the most accurate point is good enough.
+    """
+    config, tokens = prepared.config, prepared.tokens
+    some = replace(tokens, ids=tokens.ids[: config.evaluation.windows or len(tokens.ids)])
+    judge = Judge(prepared.loaded, some, config.evaluation, progress)
+    front = assign(prepared, variant_recipe("acc-opt")).front
+    spend = config.tiles.spend
+    points = sorted({getattr(point, spend) for point in front if getattr(point, spend) <= getattr(budget, spend)})
+
+    def recipe_at(limit: float) -> Recipe:
+        return replace(budget_recipe(replace(budget, **{spend: limit * (1 + 1e-9)})), label=budget.label)
+
+    def change_at(limit: float) -> float:
+        made = make_quantized(prepared, recipe_at(limit), progress)
+        return judge.measure(made, "", budget.label).quality.perplexity_change
+
+    best = change_at(points[-1]) if points else float("inf")
+    if best > budget.perplexity:
+        raise ConfigError(f"budget ppl = {budget.perplexity:+.2%} cannot be kept: the most accurate point of the front "
+                          f"costs {best:+.2%} on the calibration text; give classes more values.")
+    low, high = -1, len(points) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if change_at(points[middle]) <= budget.perplexity else (middle, high)
+    return recipe_at(points[high])
 
 
 def evaluate_folders(

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from characterization.profile import MacProfile
-from halo.assignment import TileLosses, choose_classes, measure_tile_losses
+from halo.assignment import TileAssignment, TileLosses, choose_classes, choose_within, measure_tile_losses
 from halo.checkpoint import is_quantized, load_quantized, save_quantized, stored_key
 from halo.codebook import Codebook, grid_codebook
 from halo.codebook_search import CodebookSearch, search_codebooks, search_one
 from halo.config import RunConfig
 from halo.errors import OutputError
-from halo.layers import QuantizedModel
+from halo.layers import CODE_BITS, SCALE_BITS, QuantizedModel
 from halo.mac import load_mac
 from halo.methods import Method
 from halo.model import LoadedModel, list_linears, load_model
+from halo.operating_point import PointConfig, proposed_period_ps
 from halo.plugins import resolve
-from halo.prices import value_prices
+from halo.prices import relative_energy, value_prices
 from halo.quantize import Job, describe, quantize
 from halo.recipes import Recipe
 from halo.sensitivity import Sensitivity, measure_sensitivity
@@ -62,7 +64,9 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
         report_step(progress, "codebooks and tiles", 0, 2)
         search = search_codebooks(*asked, config.points, config.prices)
         report_step(progress, "codebooks and tiles", 1, 2)
-        losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles)
+        losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
+                                     relative_energy(profile, config.points), config.prices.energy,
+                                     relative_times(profile, search.codebooks, config.points))
         report_step(progress, "codebooks and tiles", 2, 2)
     counts = sorted({recipe.values for recipe in recipes if recipe.values})
     single = {count: search_one(*asked, count, config.points, config.prices).codebook for count in counts}
@@ -95,14 +99,44 @@ def codebooks_of(prepared: Prepared, recipe: Recipe) -> tuple[Codebook, ...]:
 def codebooks_and_tiles(prepared: Prepared, recipe: Recipe) -> tuple[tuple[Codebook, ...], Mapping[str, TileMap]]:
     """Return the codebooks of a recipe and which one each tile uses."""
     books = codebooks_of(prepared, recipe)
-    if recipe.variant is not None:
-        assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
-        losses = replace(prepared.losses, config=replace(prepared.losses.config, variant=recipe.variant))
-        return books, choose_classes(losses, recipe.variant).maps
+    if recipe.ours and not recipe.values:
+        return books, assign(prepared, recipe).maps
     linears = list_linears(prepared.loaded.model).linears
     maps = {name: uniform_map(name, linear.out_features, linear.in_features, prepared.config.tiles)
             for name, linear in linears.items()}
     return books, maps
+
+
+def assign(prepared: Prepared, recipe: Recipe) -> TileAssignment:
+    """Return which searched codebook each tile uses, for a variant or within a budget.
+
+    Raises:
+        ConfigError: the budget cannot be kept.
+    """
+    assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
+    if recipe.variant is not None:
+        return choose_classes(prepared.losses, recipe.variant)
+    assert recipe.budget is not None, "a recipe whose tiles choose has a variant or a budget"
+    limits = {"time": recipe.budget.time, "energy": recipe.budget.energy}
+    limits["bits"] = recipe.budget.bits - bits_beside_indices(prepared)
+    return choose_within(prepared.losses, {name: limit for name, limit in limits.items() if limit != float("inf")})
+
+
+def bits_beside_indices(prepared: Prepared) -> float:
+    """Return the bits per weight that scales, codebooks and tile classes take; the sparse part comes on top."""
+    assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
+    books, linears = prepared.losses.codebooks, list_linears(prepared.loaded.model).linears.values()
+    weights = sum(linear.weight.numel() for linear in linears)
+    scales = sum(linear.out_features * -(-linear.in_features // prepared.config.quantize.fold) for linear in linears)
+    tables = CODE_BITS * sum(len(book.codes) for book in books)
+    classes = prepared.losses.n_tiles * (math.ceil(math.log2(len(books))) if len(books) > 1 else 0)
+    return (SCALE_BITS * scales + tables + classes) / weights
+
+
+def relative_times(profile: MacProfile, books: Sequence[Codebook], points: PointConfig) -> tuple[float, ...]:
+    """Return the period of each codebook over that of all values."""
+    whole_ps = proposed_period_ps(profile, profile.weights, points)
+    return tuple(proposed_period_ps(profile, book.codes, points) / whole_ps for book in books)
 
 
 def method_config(config: RunConfig, recipe: Recipe) -> Any:

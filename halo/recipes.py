@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from halo.budget import Budget
 from halo.errors import ConfigError
 from halo.tiles import Variant
 
@@ -25,6 +26,7 @@ class Recipe:
         says: what it is, for the report.
         values: the most values of the one searched codebook that all tiles use; 0 where tiles choose.
         options: of the method, over what the run's configuration says of it.
+        budget: what the tiles' choice between searched codebooks must keep to, where no variant is named.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Recipe:
     says: str
     values: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget | None = None
 
     @property
     def ours(self) -> bool:
@@ -92,6 +95,12 @@ def variant_recipe(variant: Variant) -> Recipe:
     """Return the recipe of one point of the front."""
     return Recipe(f"halo-{variant}", "halo", SEARCHED, variant, f"searched codebooks, {variant} end of the front"
                   if variant != "bal" else "searched codebooks, knee of the front")
+
+
+def budget_recipe(budget: Budget) -> Recipe:
+    """Return the recipe of the best point within a budget."""
+    return Recipe(budget.label, "halo", SEARCHED, None, "searched codebooks, least loss within the budget",
+                  budget=budget)
 
 
 def choose_recipes(variants: Sequence[Variant], methods: Sequence[str]) -> tuple[Recipe, ...]:

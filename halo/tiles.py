@@ -23,9 +23,10 @@ class TileConfig:
         array_cols: C, outputs in the array at once.
         variant: "perf-opt" is the fast end of the front, "acc-opt" the accurate end, "bal" its knee.
         score: what a tile's error is weighted with.
-        perf_time_share: "perf-opt" takes the least loss within this share of the way from the shortest time to the
-            longest.
-        acc_loss_share: "acc-opt" takes the shortest time within this share above the least loss.
+        spend: what the front is of, against loss: "time", or "energy".
+        perf_time_share: "perf-opt" takes the least loss within this share of the way from the least time (or energy) to
+            the most.
+        acc_loss_share: "acc-opt" takes the least time (or energy) within this share above the least loss.
     """
 
     tile_in: int = 128
@@ -34,6 +35,7 @@ class TileConfig:
     array_cols: int = 128
     variant: Variant = "bal"
     score: Score = "hessian"
+    spend: Literal["time", "energy"] = "time"
     perf_time_share: float = 0.02
     acc_loss_share: float = 0.05
 

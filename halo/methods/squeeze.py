@@ -28,7 +28,7 @@ class Config:
 
     values: int = 16
     iterations: int = 30
-    sparse: SparseConfig = field(default_factory=lambda: SparseConfig(2.5, 0.0005, 0.0045))
+    sparse: SparseConfig = field(default_factory=lambda: SparseConfig("sigma", 2.5, 0.0005, 0.0045))
 
 
 def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:

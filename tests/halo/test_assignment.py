@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -5,10 +6,12 @@ import pytest
 import torch
 
 from halo.assignment import (
+    LoadOptions,
     TileLosses,
     assign_tiles,
     check_fit,
     choose_classes,
+    choose_within,
     convex_front,
     measure_tile_losses,
 )
@@ -35,8 +38,8 @@ def made_up(seed=0, shape=(6, 5), books=(FAST, SLOW), config=CONFIG):
 
 def test_variants_lie_on_one_front_from_fast_to_accurate(losses):
     points = [choose_classes(losses, variant) for variant in VARIANTS]
-    assert all(a.front[a.chosen].time <= b.front[b.chosen].time for a, b in pairwise(points))
-    assert all(a.front[a.chosen].loss >= b.front[b.chosen].loss for a, b in pairwise(points))
+    assert all(a.point.time <= b.point.time and a.point.loss >= b.point.loss for a, b in pairwise(points))
+    assert all(point.point in point.front for point in points)
     assert all(a.time < b.time and a.loss > b.loss for a, b in pairwise(points[0].front))
 
 
@@ -51,8 +54,8 @@ def test_every_layer_gets_a_map_that_covers_its_edge_tiles(case, losses):
 
 def test_perf_opt_is_nearly_all_fast_and_acc_opt_nearly_as_good_as_all_slow(losses):
     fast, accurate = choose_classes(losses, "perf-opt"), choose_classes(losses, "acc-opt")
-    assert fast.front[fast.chosen].slow_share <= 0.02
-    assert accurate.front[accurate.chosen].loss <= 1.05
+    assert fast.point.slow_share <= 0.02
+    assert accurate.point.loss <= 1.05
 
 
 def test_all_tiles_of_a_load_keep_to_the_loads_clock():
@@ -69,13 +72,69 @@ def test_the_front_holds_what_any_price_of_time_makes_best():
     rng = np.random.default_rng(3)
     clocks = np.array([1.0, 1.4, 2.0])
     losses = np.sort(rng.random((5, 3)), axis=1)[:, ::-1]
-    front, choices = convex_front(losses, clocks)
+    front, choices = convex_front(LoadOptions(losses, {"time": np.broadcast_to(clocks / 10, (5, 3))}), "time")
     every = np.array(list(product(range(3), repeat=5)))
     cost = [(clocks[pick].mean() / 2.0, losses[np.arange(5), pick].sum() / losses.min(1).sum()) for pick in every]
     for price in (0.0, 0.1, 0.5, 1.0, 3.0, 10.0, 1e6):
         best = min(loss + price * time for time, loss in cost)
         assert min(point.loss + price * point.time for point in front) == pytest.approx(best)
     assert len(front) == len(choices)
+
+
+def test_a_budget_is_kept_at_the_least_loss():
+    """Tiles are loads here, so that every assignment can be tried."""
+    rng = np.random.default_rng(4)
+    config = TileConfig(16, 16, 16, 16)
+    energy = {"a": rng.random((2, 3, 3)) / 9}
+    values = np.sort(rng.random((2, 3, 3)), axis=0)[::-1]
+    losses = TileLosses({"a": values}, (FAST, SLOW), config, energy, 0.0, (0.5, 0.75))
+    index = np.arange(9)
+    flat, spent = losses.layers["a"].reshape(2, 9), energy["a"].reshape(2, 9)
+    every = [np.array(pick) for pick in product(range(2), repeat=9)]
+    for limit in (0.45, 0.5, 0.6):
+        found = choose_within(losses, {"energy": limit, "time": 0.7})
+        kept = [pick for pick in every if spent[pick, index].sum() <= limit and (0.5 + pick.mean() * 0.25) <= 0.7]
+        assert flat[found.maps["a"].classes.ravel(), index].sum() == pytest.approx(
+            min(flat[pick, index].sum() for pick in kept))
+        assert found.gap == 0
+        assert found.point.energy <= limit
+        assert found.point.time <= 0.7
+
+
+def test_a_front_can_be_of_energy():
+    config = TileConfig(16, 16, 32, 32, spend="energy")
+    made = made_up(config=config)
+    energy = {name: np.stack([np.full(value.shape[1:], 0.01), np.full(value.shape[1:], 0.02)])
+              for name, value in made.layers.items()}
+    front = choose_classes(replace(made, energy=energy), "bal").front
+    assert all(a.energy < b.energy and a.loss > b.loss for a, b in pairwise(front))
+    with pytest.raises(ConfigError, match=r"tiles.spend = 'energy': no energies were given to weigh"):
+        choose_classes(made, "bal")
+
+
+def test_priced_energy_keeps_tiles_in_the_cheap_codebook():
+    made = made_up()
+    energy = {name: np.stack([np.full(value.shape[1:], 0.01), np.full(value.shape[1:], 0.02)])
+              for name, value in made.layers.items()}
+    free, dear = (choose_classes(replace(made, energy=energy, price=price), "acc-opt") for price in (0.0, 1e4))
+    assert dear.point.slow_share == 0 < free.point.slow_share
+
+
+def test_energies_are_shares_of_w8a8(cases):
+    """Were the codebooks all values, the energy would be W8A8's, but for scales per fold instead of per row."""
+    case = cases["llama"]
+    energy = 1000.0 + 5.0 * np.abs(np.arange(-128, 128))
+    books = (Codebook("fast", (-64, 0, 64), 1000.0), Codebook("all", tuple(range(-128, 128)), 2000.0))
+    found = measure_tile_losses(case.loaded.model, case.sensitivity, books, CONFIG, energy)
+    whole = [sum(value[k].sum() for value in found.energy.values()) for k in (0, 1)]
+    assert whole[1] == pytest.approx(1.0, abs=0.1)
+
+
+def test_budgets_that_cannot_be_kept_say_what_the_least_is():
+    with pytest.raises(ConfigError, match=r"budget time = 0.5 cannot be kept: no choice .* takes less than 0.6667"):
+        choose_within(made_up(), {"time": 0.5})
+    with pytest.raises(ConfigError, match=r"budget energy: not known of these tiles; known are time, bits"):
+        choose_within(made_up(), {"energy": 0.5})
 
 
 def test_one_codebook_for_all_is_a_front_of_one_point(case):

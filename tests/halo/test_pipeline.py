@@ -11,6 +11,7 @@ from characterization.codebook_file import read_codebooks
 from characterization.profile_file import save_profile
 from characterization.proof_vectors import load_vectors
 from halo.activations import quantize_activations
+from halo.budget import Budget, parse_budget
 from halo.checkpoint import load_quantized
 from halo.config import build_config
 from halo.cost import load_cost
@@ -21,7 +22,7 @@ from halo.mac import load_mac
 from halo.model import load_model
 from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan_file import load_plan
-from halo.recipes import choose_recipes, variant_recipe
+from halo.recipes import budget_recipe, choose_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
 from halo.results import load_result, load_results, load_run
@@ -232,6 +233,30 @@ def test_one_variant_is_quantized_to_a_new_folder_that_loads_as_a_model(finished
     assert torch.isfinite(logits).all()
     with pytest.raises(OutputError, match="exists already; choose another folder"):
         quantize_to(config, variant_recipe("bal"), out)
+
+
+def test_a_budget_is_kept_by_the_model_that_is_made_for_it(finished, tmp_path):
+    _root, config, _, _ = finished
+    fast, slow = (quantize_to(config, budget_recipe(Budget(bits=bits)), tmp_path / str(bits)) for bits in (4.0, 4.5))
+    free = quantize_to(config, budget_recipe(Budget(energy=100.0)), tmp_path / "free")
+    dense = [sum((bits.index, bits.scales, bits.tables)) for bits in (m.effective_bits() for m in (fast, slow, free))]
+    assert dense[0] <= 4.0 < dense[1] <= 4.5 < dense[2]
+    with pytest.raises(ConfigError, match=r"budget bits = .* cannot be kept: no choice .* less than 3.2"):
+        quantize_to(config, budget_recipe(Budget(bits=3.0)), tmp_path / "none")
+
+
+def test_a_perplexity_budget_takes_the_cheapest_point_that_keeps_it(finished, tmp_path):
+    _root, config, _, _ = finished
+    loose = quantize_to(config, budget_recipe(Budget(perplexity=10.0)), tmp_path / "loose")
+    assert all((layer.tiles.classes == 0).all() for layer in loose.layers)
+    with pytest.raises(ConfigError, match=r"budget ppl = -50.00% cannot be kept: the most accurate point"):
+        quantize_to(config, budget_recipe(Budget(perplexity=-0.5)), tmp_path / "tight")
+
+
+@pytest.mark.parametrize("text", ["time", "time=fast", "watts=3", "time=-1", "bits=3,bits=4", ""])
+def test_a_budget_of_another_form_is_refused(text):
+    with pytest.raises(ConfigError, match=r"--budget is of the form time=0.8, energy=0.6, bits=3.5 or ppl=\+0.5%"):
+        parse_budget(text)
 
 
 def test_a_plan_and_an_estimate_of_a_folder_agree_with_the_run(finished):

@@ -9,7 +9,7 @@ from tests.halo.test_feedback import IN, OUT, make_task
 
 
 def test_no_more_than_the_cap_is_kept_apart():
-    sparse = select_sparse(make_task(), SparseConfig(outlier_sigmas=1.0, cap_share=0.01))
+    sparse = select_sparse(make_task(), SparseConfig("sigma", outlier_sigmas=1.0, cap_share=0.01))
     assert int(sparse.mask.sum()) == int(0.01 * OUT * IN)
 
 
@@ -18,7 +18,7 @@ def test_under_the_cap_outliers_and_salient_weights_are_all_kept():
     fisher = torch.ones(OUT, IN)
     fisher[3, 7] = 100.0
     task = replace(task, fisher=fisher)
-    config = SparseConfig(outlier_sigmas=3.0, salient_share=1 / (OUT * IN), cap_share=0.1)
+    config = SparseConfig("sigma", outlier_sigmas=3.0, salient_share=1 / (OUT * IN), cap_share=0.1)
     mask = select_sparse(task, config).mask
     far = (task.weight - task.weight.mean()).abs() > 3 * task.weight.std()
     assert bool(mask[3, 7])
@@ -29,7 +29,8 @@ def test_over_the_cap_the_largest_loss_saved_wins():
     task = make_task()
     weight = task.weight.clone()
     weight[4, 9] = 3.0
-    kept = select_sparse(replace(task, weight=weight), SparseConfig(outlier_sigmas=1.0, cap_share=1 / (OUT * IN)))
+    config = SparseConfig("sigma", outlier_sigmas=1.0, cap_share=1 / (OUT * IN))
+    kept = select_sparse(replace(task, weight=weight), config)
     assert kept.mask.nonzero().tolist() == [[4, 9]]
     assert float(kept.scales[4]) == pytest.approx(3.0 / 127, rel=1e-3)
     assert (kept.scales[:4] == 0).all()
@@ -42,6 +43,21 @@ def test_without_a_budget_nothing_is_kept_apart():
 def test_without_outliers_only_salient_weights_are_candidates():
     config = SparseConfig(outlier_sigmas=0.0, salient_share=0.01)
     assert int(candidates(make_task(), config).sum()) == int(0.01 * OUT * IN)
+
+
+def test_what_saves_less_than_its_bits_would_elsewhere_is_not_kept():
+    """No weight of a normal distribution is worth it; one far outlier in each of three rows is."""
+    task = make_task()
+    assert not select_sparse(task, SparseConfig()).mask.any()
+    weight = task.weight.clone()
+    weight[[1, 5, 8], [3, 50, 190]] = 2.0
+    kept = select_sparse(replace(task, weight=weight), SparseConfig())
+    assert kept.mask.nonzero().tolist() == [[1, 3], [5, 50], [8, 190]]
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ConfigError, match=r"sparse.rule = 'some'; use saved or sigma"):
+        SparseConfig("some")  # type: ignore[arg-type]
 
 
 def test_shares_out_of_range_are_refused():
