@@ -97,7 +97,10 @@ def flatten(timed: TimedNetlist, watched: Iterable[int], costs: EdgeCosts) -> Fl
 
 def levels_of(core: FlatCore, states: np.ndarray) -> Levels:
     """Return the order in which a core is visited when blocks of states follow each other [block, source, step]."""
-    n_sources, differ = len(core.launch), np.diff(states, axis=0).any(axis=2)
+    n_sources, blocks = len(core.launch), range(1, len(states))
+    # Source by source, in the first cache.
+    differ = np.array([[(now != before).any() for before, now in zip(states[block - 1], states[block], strict=True)]
+                       for block in blocks], bool).reshape(-1, n_sources)  # fmt: skip
     often = differ.sum(axis=0)
     kinds = np.unique(np.append(often, 0))[::-1]
     level = np.full(len(core.setup), len(kinds) - 1)
@@ -126,7 +129,7 @@ def working_of(core: FlatCore, levels: Levels, lanes: int, capacity: int) -> Wor
         cost_above=np.zeros((n_levels, lanes), np.int64), late_above=np.zeros((n_levels, lanes), np.int64),
         top_above=np.zeros(n_levels, np.int64), pattern=np.zeros(lanes + 1, np.uint16),
         mask=np.zeros(lanes, np.uint16), total=np.zeros(lanes, np.uint16), key=np.zeros(lanes + 4, np.uint8),
-        lanes=np.zeros(lanes + 4, np.uint16), place=np.zeros((IDLE + 1, 4), np.int64), pin=np.zeros(16, np.uint64),
+        lanes=np.zeros(lanes + 4, np.uint16), place=np.zeros((IDLE + 1, 4), np.uint64), pin=np.zeros(16, np.uint64),
         head=np.zeros(16, np.uint64), time=np.zeros(16, np.int64),
     )
 

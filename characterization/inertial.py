@@ -85,7 +85,7 @@ def close(
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_single(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[int, int], top: U64) -> U64:
+def follow_single(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
     """Write the edges of a gate in lanes where one pin moves once; return their end."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
@@ -105,7 +105,7 @@ def follow_single(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: t
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_one(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[int, int], top: U64) -> U64:
+def follow_one(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where one pin moves any number of times."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
@@ -128,7 +128,7 @@ def follow_one(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tupl
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_pair(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[int, int], top: U64) -> U64:
+def follow_pair(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where two pins move once each."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
@@ -157,7 +157,7 @@ def follow_pair(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tup
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_two(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[int, int], top: U64) -> U64:
+def follow_two(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where two pins move any number of times."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
@@ -216,7 +216,7 @@ def earliest(work: Working, moving: U64) -> tuple[Any, ...]:
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_many(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[int, int], top: U64) -> U64:
+def follow_many(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where any number of pins move."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):

@@ -163,7 +163,8 @@ def run_group(engine: Engine, group: Sequence[int]) -> tuple[np.ndarray, ...]:
 def digest_of_states(stimulus: Stimulus, states: np.ndarray) -> str:
     """Return a digest of the states of some blocks and of which steps count."""
     digest = hashlib.sha256(stimulus.settle_steps.tobytes() + stimulus.cost_steps.tobytes())
-    digest.update(f"{states.shape}".encode() + states.tobytes())
+    digest.update(f"{states.shape}".encode())
+    digest.update(states.data)
     return digest.hexdigest()
 
 

@@ -85,33 +85,34 @@ def settle(core: FlatCore, work: Working, gate: int, lanes: int) -> int:
     for lane in range(lanes + 1):
         work.pattern[lane] = still
     for pin in range(pins):
-        source = core.pin_net[first + pin]
+        source, bit = core.pin_net[first + pin], U16(1 << pin)
         if work.moves[source]:
             for lane in range(lanes + 1):
-                work.pattern[lane] |= U16(work.value[source, lane]) << U16(pin)
+                work.pattern[lane] |= U16(work.value[source, lane] * bit)
             for lane in range(lanes):
                 count = work.n_edges[source, lane]
                 work.total[lane] = count if not moved else work.total[lane] + count
-                work.mask[lane] = U16(count > 0) << U16(pin) | (work.mask[lane] if moved else U16(0))
+                work.mask[lane] = U16((count > 0) * bit) | (work.mask[lane] if moved else U16(0))
             moved += 1
     if not moved:
         work.value[net, 0] = core.truth[row + still]
         return 0
     settle_output(core, work, gate, lanes)
-    edges, most = 0, U16(0)
+    edges, most = U32(0), U16(0)
     for lane in range(lanes):
-        edges += work.total[lane]
+        edges = U32(edges + work.total[lane])
         most = max(most, work.total[lane])
-    return edges if most <= MOST_EDGES else LIMIT
+    return int(edges) if most <= MOST_EDGES else LIMIT
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
 def settle_output(core: FlatCore, work: Working, gate: int, lanes: int) -> None:
     """Look up a gate's settled outputs."""
     pins, row, net = core.gates[gate, 1], core.gates[gate, 2], len(core.launch) + gate
+    word = core.word[gate]
     if pins <= WORD_PINS:
         for lane in range(lanes + 1):
-            work.value[net, lane] = core.word[gate] >> np.uint32(work.pattern[lane]) & np.uint32(1)
+            work.value[net, lane] = word >> U32(work.pattern[lane]) & U32(1)
     else:
         for lane in range(lanes + 1):
             work.value[net, lane] = core.truth[row + work.pattern[lane]]
@@ -120,32 +121,32 @@ def settle_output(core: FlatCore, work: Working, gate: int, lanes: int) -> None:
 @njit(**INLINE)  # type: ignore[untyped-decorator]
 def sort_lanes(work: Working, lanes: int) -> None:
     """Sort the lanes by their class, fours of them side by side; `place` then says where each class ends."""
-    for key in range(len(work.place)):
+    for row in range(len(work.place)):
         for quarter in range(4):
-            work.place[key, quarter] = 0
+            work.place[row, quarter] = ZERO
     for lane in range(lanes, lanes + 3):
         work.key[lane] = IDLE
     for lane in range(lanes):
         mask, total = work.mask[lane], work.total[lane]
-        more = mask & (mask - U16(1))
-        most = more & (more - U16(1))
-        pins = U16(more > 0) + U16(most > 0)
-        key = min(total - pins, U16(ALIKE)) + pins * U16(ALIKE) - U16(1)
+        more = mask & U16(mask - U16(1))
+        most = more & U16(more - U16(1))
+        pins = U16(U16(more > 0) + U16(most > 0))
+        key = U16(min(U16(total - pins), U16(ALIKE)) + U16(pins * U16(ALIKE)) - U16(1))
         work.key[lane] = key if total > 0 else U16(IDLE)
     for lane in range(0, lanes, 4):
         for quarter in range(4):
-            work.place[work.key[lane + quarter], quarter] += 1
-    end = 0
-    for key in range(len(work.place)):
+            work.place[work.key[lane + quarter], quarter] += ONE
+    end = ZERO
+    for row in range(len(work.place)):
         for quarter in range(4):
             begin = end
-            end += work.place[key, quarter]
-            work.place[key, quarter] = begin
+            end += work.place[row, quarter]
+            work.place[row, quarter] = begin
     for lane in range(0, lanes, 4):
         for quarter in range(4):
             key = work.key[lane + quarter]
             work.lanes[work.place[key, quarter]] = lane + quarter
-            work.place[key, quarter] += 1
+            work.place[key, quarter] += ONE
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
@@ -158,8 +159,8 @@ def finish(core: FlatCore, work: Working, gate: int, block: Block) -> int:
         moves |= count
         wrong |= count ^ value ^ U16(work.value[net, lane + 1])
         counted = U16(count * U16(block.counted[block.step + lane + 1]))
-        falls += U32(U16(counted + value) >> 1)
-        rises += U32(U16(counted + U16(1) - value) >> 1)
+        falls = U32(falls + (U16(counted + value) >> U16(1)))
+        rises = U32(rises + (U16(counted + U16(1) - value) >> U16(1)))
     work.moves[net] = moves > 0
     work.edges[net] = int(falls) + (int(rises) << 32)
     if moves and max(core.setup[net, 0], core.setup[net, 1]) > UNWATCHED:
@@ -185,7 +186,7 @@ def follow(core: FlatCore, work: Working, gate: int, top: U64, lanes: int) -> U6
     single, one, pair = work.place[0, 3], work.place[ALIKE - 1, 3], work.place[ALIKE, 3]
     two, all_of_them = work.place[2 * ALIKE - 1, 3], work.place[3 * ALIKE - 1, 3]
     own = tables(core, gate)
-    top = follow_single(core, work, own, (0, single), top)
+    top = follow_single(core, work, own, (ZERO, single), top)
     top = follow_one(core, work, own, (single, one), top)
     top = follow_pair(core, work, own, (one, pair), top)
     top = follow_two(core, work, own, (pair, two), top)
