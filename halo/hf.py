@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig
 from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
@@ -20,7 +20,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from halo.checkpoint import QUANT_METHOD, check_quantization, read_quantization
 from halo.errors import ModelError
 from halo.layer_file import read_layer
-from halo.model import choose_device, quiet_transformers
+from halo.model import choose_device, model_class, quiet_transformers
 from halo.runtime import Int8Linear, keeping_types, replace_module
 from halo.shards import open_shards
 
@@ -141,8 +141,8 @@ def load(folder: Path | str, dtype: torch.dtype = torch.float32) -> nn.Module:
     open_shards(folder)
     try:
         with quiet_transformers(), torch.random.fork_rng():
-            model, info = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, output_loading_info=True)
+            kind = model_class(AutoConfig.from_pretrained(folder, local_files_only=True))
+            model, info = kind.from_pretrained(folder, dtype=dtype, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder}: not a quantized model that transformers can load ({reason}).") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,16 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from torch import nn
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from characterization.artifact import digest_bytes, digest_file, digest_of
-from halo.errors import ModelError, NumericsError
+from halo.errors import ConfigError, ModelError, NumericsError
 from halo.shards import Shards, open_shards, weight_files
 from halo.streaming import stream_
+
+# Where a model carries which of its linears the user asked to leave alone: name -> expression.
+IGNORED = "halo_ignored_linears"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,38 +75,56 @@ def digest_weights(model: nn.Module) -> str:
                       for name, value in model.named_parameters()})
 
 
-def load_model(folder: Path) -> LoadedModel:
+def load_model(folder: Path, ignore: Sequence[str] = ()) -> LoadedModel:
     """Return the language model of `folder`, ready to evaluate in float32 whatever it is stored in.
 
-    Its weights stay in their files, by memory map; where they fit a GPU's memory they are put there as a whole.
+    Args:
+        folder: of a Hugging Face model with safetensors.
+        ignore: regular expressions; linears in whose name one is found stay as they are.
 
     Raises:
         ModelError: the folder is no model, its safetensors are damaged, or its architecture is unknown.
         NumericsError: a weight is NaN or infinite.
+        ConfigError: an expression matches nothing.
+    """
+    model = open_model(folder, ignore)
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{folder}: no tokenizer that transformers can load ({reason}).") from error
+    return LoadedModel(model, tokenizer, folder, digest_model(folder))
+
+
+def open_model(folder: Path, ignore: Sequence[str] = ()) -> nn.Module:
+    """Return the model of `folder` without a tokenizer: a causal language model, or what it was saved as.
+
+    Its weights stay in their files, by memory map; where they fit a GPU's memory they are put there as a whole.
+
+    Raises:
+        HaloError: as `load_model`.
     """
     shards = open_shards(folder)
-    digest = digest_model(folder)
     try:
         with quiet_transformers():
             config = AutoConfig.from_pretrained(folder, local_files_only=True)
             if getattr(config, "quantization_config", None) is not None:
                 raise ModelError(f"{folder}: is quantized already; give the original model.")
             model = model_class(config).from_pretrained(folder, dtype="auto", local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder}: not a causal language model that transformers can load ({reason}).") from error
     take_stored_types(model, shards)
     check_finite(model)
-    return LoadedModel(placed(model.eval()), tokenizer, folder, digest)
+    ignore_linears_(model, ignore)
+    return placed(model.eval())
 
 
 def model_class(config: Any) -> Any:
-    """Return the transformers class for a configuration: a causal language model, else what it says it was saved as."""
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM
+    """Return the transformers class of a configuration: what it was saved as, else a causal language model."""
     named = [getattr(transformers, name, None) for name in getattr(config, "architectures", None) or ()]
-    return next((found for found in named if found is not None), AutoModel)
+    return next((found for found in named if found is not None), AutoModelForCausalLM)
 
 
 def take_stored_types(model: Any, shards: Shards) -> None:
@@ -190,25 +213,86 @@ def list_linears(model: nn.Module) -> LinearList:
     """Return every `nn.Linear` inside the decoder layers, in forward order, and a reason for each other module.
 
     Raises:
-        ModelError: the model has no decoder layers with linears.
+        ModelError: the model has no decoder layers with linears, or keeps most of their weights elsewhere.
     """
     prefix, _ = decoder_blocks(model)
+    ignored: Mapping[str, str] = getattr(model, IGNORED, {})
     linears: dict[str, nn.Linear] = {}
     skipped: dict[str, str] = {}
+    elsewhere: dict[str, nn.Module] = {}
     for name, part in model.named_modules():
-        if isinstance(part, nn.Linear) and name.startswith(f"{prefix}."):
+        own = list(part.parameters(recurse=False))
+        if name in ignored:
+            skipped[name] = f"ignored: {ignored[name]!r} is found in its name"
+        elif isinstance(part, nn.Linear) and name.startswith(f"{prefix}."):
             linears[name] = part
-        elif next(part.parameters(recurse=False), None) is not None:
+        elif own:
             skipped[name] = skip_reason(model, part)
+            if name.startswith(f"{prefix}.") and any(weight.dim() > 1 for weight in own):
+                elsewhere[name] = part
+    check_covered(model, linears, elsewhere)
     return LinearList(linears, skipped)
 
 
+def check_covered(model: nn.Module, linears: Mapping[str, nn.Linear], elsewhere: Mapping[str, nn.Module]) -> None:
+    """Check that the linears are most of what the decoder layers multiply with.
+
+    Raises:
+        ModelError: other modules, such as fused experts, hold more; the message names them and the way out.
+    """
+    counted = sum(linear.weight.numel() for linear in linears.values())
+    sizes = {name: sum(weight.numel() for weight in part.parameters(recurse=False)) for name, part in elsewhere.items()}
+    missed = sum(sizes.values())
+    if missed > counted:
+        first = max(sizes, key=lambda name: sizes[name])
+        raise ModelError(
+            f"{type(model).__name__}: {missed / (counted + missed):.0%} of the decoder layers' weights are in modules "
+            f"that are no nn.Linear and would stay as they are: {first}: {skip_reason(model, elsewhere[first])}, and "
+            f"{len(elsewhere) - 1} more. To accept that, give ignore = [\"{first.rpartition('.')[2]}\"].")
+
+
+def ignore_linears_(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Mark the modules in whose names one of `patterns` is found as not to be quantized.
+
+    Raises:
+        ConfigError: a pattern is no regular expression, or matches no module with weights.
+    """
+    named = [name for name, part in model.named_modules() if next(part.parameters(recurse=False), None) is not None]
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        matched = matching(pattern, named, "ignore")
+        found |= {name: pattern for name in matched if name not in found}
+    setattr(model, IGNORED, found)
+
+
+def matching(pattern: str, names: Sequence[str], what: str) -> list[str]:
+    """Return the `names` in which the regular expression `pattern` is found.
+
+    Raises:
+        ConfigError: it is none, or is found in no name; `what` is the option it came from.
+    """
+    try:
+        matched = [name for name in names if re.search(pattern, name)]
+    except re.error as error:
+        raise ConfigError(f"{what} {pattern!r} is not a regular expression ({error}).") from error
+    if not matched:
+        near = get_close_matches(pattern, [*{name.rpartition(".")[2] for name in names}, *names], 1, 0.3)
+        raise ConfigError(f"{what} {pattern!r} matches no module with weights" +
+                          (f"; did you mean {near[0]!r}?" if near else "."))
+    return matched
+
+
 def skip_reason(model: Any, part: nn.Module) -> str:
-    """Return why a module with weights stays in float32."""
-    if part is model.get_output_embeddings():
+    """Return why a module with weights stays as it is."""
+    outputs = getattr(model, "get_output_embeddings", lambda: None)()
+    if part is outputs:
         return "language-model head: kept in float32; costed as int8 for every method"
     if isinstance(part, nn.Embedding):
         return "embedding: a table look-up, not a product"
     if isinstance(part, nn.Linear):
         return "linear outside the decoder layers: kept in float32"
+    fused = [weight for weight in part.parameters(recurse=False) if weight.dim() > 2]
+    if fused:
+        shapes = ", ".join(" x ".join(map(str, weight.shape)) for weight in fused)
+        return f"{type(part).__name__}: fused weights of {len(fused[0])} experts ({shapes}), not an nn.Linear"
     return f"{type(part).__name__}: not an nn.Linear"

@@ -1,0 +1,189 @@
+"""Seconds and peak memory per layer of a Llama of 7B shapes, quantized layer by layer, and the whole extrapolated.
+
+A synthetic checkpoint of a few decoder layers of real width (random bf16 weights, small vocabulary) goes through the
+same `quantize` as any model: weights read by memory map, one block float32 at a time, inputs of quantized layers passed
+on, every finished linear written before the next. By default one linear of each shape is quantized and stands for the
+others of that shape; `--all` takes all seven.
+
+    python benchmarks/large_model.py --windows 4 --window 256
+    python benchmarks/large_model.py --hidden 256 --inner 688 --layers 2 --all      # seconds; to see that it works
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import LlamaConfig
+
+from halo.checkpoint import save_quantized
+from halo.codebook import GRIDS, Codebook
+from halo.datafree import uniform_sensitivity
+from halo.methods import halo as method
+from halo.model import list_linears, open_model
+from halo.quantize import Job, QuantizeConfig, quantize
+from halo.shards import write_shards
+from halo.tiles import TileConfig, uniform_map
+from halo.tokens import TokenWindows
+
+BLOCKS_7B = 32
+VOCABULARY = 1000
+SAME_SHAPE = {"q_proj": 4, "up_proj": 2, "down_proj": 1}  # one of each shape stands for so many of a block
+OTHERS = ("k_proj", "v_proj", "o_proj", "gate_proj")
+MB = 1e6
+
+
+def main() -> None:
+    """Parse, build, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden", type=int, default=4096)
+    parser.add_argument("--inner", type=int, default=11008)
+    parser.add_argument("--layers", type=int, default=1, help="decoder layers of the synthetic model")
+    parser.add_argument("--windows", type=int, default=4)
+    parser.add_argument("--window", type=int, default=256, help="tokens of a window")
+    parser.add_argument("--sweeps", type=int, default=2, help="sweeps of coordinate descent")
+    parser.add_argument("--grid", default="w4-shifted", choices=sorted(GRIDS))
+    parser.add_argument("--all", action="store_true", help="quantize all linears, not one of each shape")
+    parser.add_argument("--work", type=Path, default=None, help="where to work (default: a folder that is removed)")
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="large-model-"))
+    try:
+        measure(options, work)
+    finally:
+        if options.work is None:
+            shutil.rmtree(work)
+
+
+def build(folder: Path, hidden: int, inner: int, layers: int) -> int:
+    """Write a Llama with random bf16 weights, one tensor in memory at a time; return its bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = LlamaConfig(vocab_size=VOCABULARY, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
+                         num_attention_heads=max(1, hidden // 128), num_key_value_heads=max(1, hidden // 128),
+                         tie_word_embeddings=False, architectures=["LlamaForCausalLM"], dtype="bfloat16")
+    config.save_pretrained(folder)
+    generator = torch.Generator().manual_seed(7)
+
+    def tensors() -> Iterator[tuple[str, torch.Tensor]]:
+        for name, shape in shapes(hidden, inner, layers):
+            if len(shape) == 1:
+                yield name, torch.ones(shape, dtype=torch.bfloat16)
+            else:
+                yield name, (torch.randn(shape, generator=generator) * shape[1] ** -0.5).to(torch.bfloat16)
+
+    write_shards(folder, tensors(), shard_bytes=200_000_000)
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def shapes(hidden: int, inner: int, layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of every tensor of a Llama."""
+    yield "model.embed_tokens.weight", (VOCABULARY, hidden)
+    for index in range(layers):
+        place = f"model.layers.{index}"
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            yield f"{place}.self_attn.{name}.weight", (hidden, hidden)
+        yield f"{place}.mlp.gate_proj.weight", (inner, hidden)
+        yield f"{place}.mlp.up_proj.weight", (inner, hidden)
+        yield f"{place}.mlp.down_proj.weight", (hidden, inner)
+        yield f"{place}.input_layernorm.weight", (hidden,)
+        yield f"{place}.post_attention_layernorm.weight", (hidden,)
+    yield "model.norm.weight", (hidden,)
+    yield "lm_head.weight", (VOCABULARY, hidden)
+
+
+@dataclass
+class Watch:
+    """Samples the memory of this process that no file backs, in bytes, and remembers the most since it was asked."""
+
+    peak: int = 0
+    running: bool = True
+
+    def sample(self) -> int:
+        """Return what is held now."""
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        held = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        self.peak = max(self.peak, held)
+        return held
+
+    def run(self) -> None:
+        """Sample until told to stop."""
+        while self.running:
+            self.sample()
+            time.sleep(0.02)
+
+    def take(self) -> int:
+        """Return the most since the last call."""
+        peak, self.peak = max(self.peak, self.sample()), 0
+        return peak
+
+
+def measure(options: argparse.Namespace, work: Path) -> None:
+    """Build the model, quantize it and print the tables."""
+    size = build(work / "model", options.hidden, options.inner, options.layers)
+    watch = Watch()
+    threading.Thread(target=watch.run, daemon=True).start()
+    base = watch.sample()
+    model = open_model(work / "model", () if options.all else OTHERS)
+    opened = watch.take() - base
+    linears = list_linears(model).linears
+    tiles = TileConfig()
+    maps = {name: uniform_map(name, part.out_features, part.in_features, tiles) for name, part in linears.items()}
+    book = Codebook(options.grid, GRIDS[options.grid], 1000.0)
+    job = Job((book,), maps, "halo", method.Config(sweeps=options.sweeps), QuantizeConfig(options.windows, 1, 128))
+    ids = np.random.default_rng(7).integers(0, VOCABULARY, (options.windows, options.window))
+    tokens = TokenWindows(ids, ids.size, ids.size, "synthetic")
+    rows: list[tuple[float, float, int]] = []
+    clock = [time.perf_counter(), time.process_time()]
+
+    def note(*_: int) -> None:
+        now = [time.perf_counter(), time.process_time()]
+        rows.append((now[0] - clock[0], now[1] - clock[1], watch.take() - base))
+        clock[:] = now
+
+    watch.take()
+    made = quantize(model, tokens, uniform_sensitivity(model, "synthetic"), job, work / "work", progress=note)
+    clock[:] = [time.perf_counter(), time.process_time()]
+    watch.take()
+    save_quantized(work / "out", work / "model", made)
+    saved = (time.perf_counter() - clock[0], watch.take() - base)
+    watch.running = False
+    show(options, [(name, part.weight.numel()) for name, part in linears.items()], rows)
+    block = 4 * (4 * options.hidden**2 + 3 * options.hidden * options.inner)
+    activations = 3 * 4 * ids.size * options.hidden
+    worst = max(row[2] for row in rows)
+    print(f"opening {size / MB:.0f} MB took {opened / MB:.0f} MB; writing the checkpoint {saved[0]:.1f} s and "
+          f"{saved[1] / MB:.0f} MB.\nmost memory, beyond the program's own and the files' maps: {worst / MB:.0f} MB = "
+          f"{(worst - activations) / block:.2f} decoder layers in float32 ({block / MB:.0f} MB each) + calibration "
+          f"activations ({activations / MB:.0f} MB).")
+    print(f"load of the machine meanwhile: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, "
+          f"{torch.get_num_threads()} threads.")
+
+
+def show(options: argparse.Namespace, linears: list[tuple[str, int]], rows: list[tuple[float, float, int]]) -> None:
+    """Print the table of layers, and the whole model's time from them."""
+    shown = Table("linear", "weights", "wall s", "CPU s", "peak MB",
+                  title=f"{options.windows} x {options.window} tokens, {options.sweeps} sweeps, {options.grid}; "
+                        "seconds include the pass that gathers inputs")
+    total = [0.0, 0.0]
+    # The order of quantization is that of calls, which in a Llama is that of the list but for equal inputs.
+    for (name, weights), (wall, cpu, peak) in zip(linears, rows, strict=True):
+        shown.add_row(name, f"{weights / MB:.1f} M", f"{wall:.1f}", f"{cpu:.1f}", f"{peak / MB:.0f}")
+        times = 1 if options.all else SAME_SHAPE[name.rpartition(".")[2]]
+        total = [total[0] + times * wall / options.layers, total[1] + times * cpu / options.layers]
+    Console(width=120).print(shown)
+    print(f"one decoder layer: {total[0]:.0f} s wall, {total[1]:.0f} s CPU; {BLOCKS_7B} of them (extrapolated): "
+          f"{BLOCKS_7B * total[0] / 3600:.2f} h wall, {BLOCKS_7B * total[1] / 3600:.2f} h CPU.")
+
+
+if __name__ == "__main__":
+    main()
