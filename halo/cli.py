@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from rich.table import Table
 from characterization.artifact import write_text
 from characterization.errors import CharacterizationError
 from halo.commands.folders import export, inspect
+from halo.commands.folders import show as show_folder
 from halo.errors import ConfigError, HaloError
 
 if TYPE_CHECKING:
@@ -68,6 +70,11 @@ def quantize(
                                           "fold or per channel, so that `halo export` is exact")] = "",
     text: Annotated[Path | None, typer.Option("--text", help="to measure what --export-friendly costs; default: "
                                               "heldout.txt in or beside the model")] = None,
+    no_data: Annotated[bool, typer.Option("--no-data", help="from the weights alone, without a text")] = False,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="modules to leave alone, a regular expression "
+                                                     "of their names")] = None,
+    override: Annotated[list[str] | None, typer.Option("--override", help="EXPRESSION=GRID: the grid of these layers, "
+                                                       "such as down_proj=all")] = None,
     work: Work = Path("build/halo"),
     config: Base = None,
     overrides: Overrides = None,
@@ -77,23 +84,20 @@ def quantize(
     Example: `halo quantize examples/reference_lm/model --profile build/demo/systolic_pe.nc --out build/bal`
     """
     from halo.budget import parse_budget
+    from halo.inspection import inspect_folder
     from halo.pipeline import quantize_to
     from halo.recipes import budget_recipe, named_or_variant
 
     recipe = budget_recipe(parse_budget(budget)) if budget else named_or_variant(variant)
     if friendly not in FRIENDLY:
         raise ConfigError(f"--export-friendly {friendly!r}; use group (a scale per fold) or channel.")
-    calibration = calibration or calibration_of(model, config)
+    calibration = Path("none") if no_data else calibration or calibration_of(model, config)
     text = text or beside(model, "heldout.txt")
     paths = {"model": model, "profile": profile, "calibration": calibration, "text": text, "out": work}
-    run_config = merged(config, paths, [*FRIENDLY[friendly], *(overrides or ())])
+    run_config = merged(config, paths, [*FRIENDLY[friendly], *choices(ignore, override), *(overrides or ())])
     with progress_bars() as progress:
-        quantized = quantize_to(run_config, recipe, out, progress)
-    bits = quantized.effective_bits()
-    shown = Table("part", "bits per weight", title=f"{quantized.method}: {len(quantized.layers)} layers")
-    for name in ("index", "scales", "tables", "sparse", "total"):
-        shown.add_row(name, f"{getattr(bits, name):.4f}")
-    console().print(shown)
+        quantize_to(run_config, recipe, out, progress)
+    show_folder(inspect_folder(out))
     if friendly:
         print(cost_of_export(run_config, out))
     print(f"written: {out}; next: halo plan {out} --profile {profile} --out plan.json")
@@ -279,6 +283,19 @@ def cost_of_export(config: RunConfig, folder: Path) -> str:
         found = evaluate_folders(config, [folder], progress)[str(folder)]
     return (f"export-friendly: KL {found.kl.mean:.5f}, net of int8 activations {found.net_kl.mean:.5f} "
             f"({found.net_kl.low:.5f} .. {found.net_kl.high:.5f}), perplexity {found.perplexity:.4f} on {config.text}")
+
+
+def choices(ignore: list[str] | None, override: list[str] | None) -> list[str]:
+    """Return what --ignore and --override stand for in a configuration.
+
+    Raises:
+        ConfigError: an override is not of its form.
+    """
+    pairs = [text.rpartition("=") for text in override or ()]
+    if not all(pattern and grid for pattern, _, grid in pairs):
+        raise ConfigError(f"--override {override}: not of the form EXPRESSION=GRID, such as down_proj=all.")
+    table = ", ".join(f"{json.dumps(pattern)} = {json.dumps(grid)}" for pattern, _, grid in pairs)
+    return [*([f"ignore={json.dumps(ignore)}"] if ignore else []), *([f"override={{{table}}}"] if table else [])]
 
 
 def beside(model: Path, name: str) -> Path | None:

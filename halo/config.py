@@ -45,7 +45,9 @@ class RunConfig:
 
     Attributes:
         model: Hugging Face model folder. profile: of the MAC. calibration, text: UTF-8 texts to quantize with and to
-            evaluate on. out: folder of all artifacts.
+            evaluate on; calibration "none" is for `halo quantize` from the weights alone. out: folder of all artifacts.
+        ignore: regular expressions; modules in whose names one is found stay as they are.
+        override: regular expression -> name of a grid that the linears it is found in use instead of their codebooks.
         variants: points of the front to quantize.
         baselines: names of `halo.recipes` to put beside them.
         accelerators: names of `halo.accelerators`.
@@ -59,6 +61,8 @@ class RunConfig:
     out: Path
     variants: tuple[Variant, ...] = ("perf-opt", "bal", "acc-opt")
     baselines: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    override: Mapping[str, str] = field(default_factory=dict)
     points: PointConfig = field(default_factory=PointConfig)
     prices: PriceConfig = field(default_factory=PriceConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
@@ -213,6 +217,8 @@ def convert(value: Any, kind: Any, where: str, problems: list[str]) -> Any:
         return convert(value, chosen, where, problems)
     if origin is tuple and isinstance(value, list):
         return tuple(convert(item, arguments[0], f"{where}[{i}]", problems) for i, item in enumerate(value))
+    if origin is Mapping and isinstance(value, dict):
+        return {key: convert(item, arguments[1], f"{where}.{key}", problems) for key, item in value.items()}
     if not matches(value, kind):
         problems.append(f"{where} = {value!r} must be {describe(kind)}")
         return None
@@ -244,8 +250,8 @@ def describe(kind: Any) -> str:
     """Return a type in words."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(repr, get_args(kind)))}"
-    if get_origin(kind) is tuple:
-        return "a list"
+    if get_origin(kind) in {tuple, Mapping}:
+        return "a list" if get_origin(kind) is tuple else "a table"
     return WORDS.get(kind, str(kind))
 
 

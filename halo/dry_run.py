@@ -64,7 +64,7 @@ def dry_run(config: RunConfig) -> DryRun:
     """
     profile = load_mac(config.profile)
     recipes = choose_recipes(config.variants, config.baselines)
-    loaded = load_model(config.model)
+    loaded = load_model(config.model, config.ignore)
     found = list_linears(loaded.model)
     read_windows(loaded.tokenizer, config.calibration, config.windows)
     read_windows(loaded.tokenizer, config.text, WindowConfig(config.evaluation.window, config.evaluation.windows))

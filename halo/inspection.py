@@ -10,6 +10,7 @@ import numpy as np
 
 from halo.checkpoint import load_quantized
 from halo.layers import QuantizedLinear, QuantizedModel
+from halo.shards import open_shards
 
 LOWEST = -128
 
@@ -58,6 +59,7 @@ class FolderView:
         bits: effective bits of all quantized weights, by part and in total.
         codebooks: name -> values.
         skipped: module -> why it is not quantized.
+        other_weights: numbers stored for what is not quantized.
     """
 
     method: str
@@ -66,6 +68,12 @@ class FolderView:
     codebooks: dict[str, tuple[int, ...]]
     layers: tuple[LayerView, ...]
     skipped: dict[str, str]
+    other_weights: int
+
+    @property
+    def quantized_weights(self) -> int:
+        """Weights of the quantized layers."""
+        return sum(layer.n_out * layer.n_in for layer in self.layers)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON; a histogram as value -> count."""
@@ -76,7 +84,8 @@ class FolderView:
                                            "zero_share": layer.zero_share})
         return {"method": self.method, "fold": self.fold, "bits": self.bits,
                 "codebooks": {name: list(codes) for name, codes in self.codebooks.items()}, "layers": layers,
-                "skipped": self.skipped}
+                "skipped": self.skipped, "quantized_weights": self.quantized_weights,
+                "other_weights": self.other_weights}
 
 
 def inspect_folder(folder: Path) -> FolderView:
@@ -88,8 +97,10 @@ def inspect_folder(folder: Path) -> FolderView:
     quantized = load_quantized(folder)
     bits = quantized.effective_bits()
     layers = tuple(view_layer(layer, quantized) for layer in quantized.layers)
+    shards, names = open_shards(folder), {layer.name for layer in layers}
+    others = sum(shards.size(key) for key in shards.files if key.rpartition(".")[0] not in names)
     return FolderView(quantized.method, quantized.fold, asdict(bits) | {"total": bits.total},
-                      {book.name: book.codes for book in quantized.codebooks}, layers, dict(quantized.skipped))
+                      {book.name: book.codes for book in quantized.codebooks}, layers, dict(quantized.skipped), others)
 
 
 def view_layer(layer: QuantizedLinear, quantized: QuantizedModel) -> LayerView:

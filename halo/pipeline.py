@@ -79,6 +79,8 @@ def make_results(
 ) -> tuple[MethodResult, ...]:
     """Return every recipe quantized, planned, estimated and judged; each result is saved as soon as it is there."""
     config = prepared.config
+    if not prepared.tokens.ids.size:
+        raise ConfigError("calibration = 'none' is for `halo quantize`; a run's methods are calibrated on a text.")
     books = {recipe.label: codebooks_of(prepared, recipe) for recipe in recipes}
     require_certificates(prepared.profile, config.points, books, config.profile, config.out)
     results = []
@@ -189,7 +191,7 @@ def evaluate_folders(
     config: RunConfig, folders: Sequence[Path], progress: Progress | None = None
 ) -> dict[str, Quality]:
     """Return the accuracy of quantized folders, after the original and int8 activations alone, by name."""
-    judge = make_judge(config, load_model(config.model), progress)
+    judge = make_judge(config, load_model(config.model, config.ignore), progress)
     result = {"original (float32)": reference_quality(judge.reference),
               "int8 activations only": activation_quality(judge.reference)}
     for folder in folders:

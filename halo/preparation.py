@@ -8,17 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from torch import nn
+
 from characterization.profile import MacProfile
 from halo.assignment import TileAssignment, TileLosses, choose_classes, choose_within, measure_tile_losses
 from halo.checkpoint import is_quantized, load_quantized, save_quantized, stored_key
 from halo.codebook import Codebook, grid_codebook
 from halo.codebook_search import CodebookSearch, search_codebooks, search_one
 from halo.config import RunConfig
+from halo.datafree import uniform_sensitivity
 from halo.errors import OutputError
 from halo.layers import CODE_BITS, SCALE_BITS, QuantizedModel
 from halo.mac import load_mac
 from halo.methods import Method
-from halo.model import LoadedModel, list_linears, load_model
+from halo.model import LoadedModel, list_linears, load_model, matching
 from halo.operating_point import PointConfig, proposed_period_ps
 from halo.plugins import resolve
 from halo.prices import relative_energy, value_prices
@@ -26,10 +30,11 @@ from halo.quantize import Job, describe, quantize
 from halo.recipes import Recipe
 from halo.sensitivity import Sensitivity, measure_sensitivity
 from halo.tiles import TileMap, uniform_map
-from halo.tokens import TokenWindows, read_windows
+from halo.tokens import TokenWindows, no_windows, read_windows
 
 Progress = Callable[[str, int, int], None]
 Step = Callable[[int, int], None]
+NO_DATA = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +59,15 @@ class Prepared:
 def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress | None = None) -> Prepared:
     """Return profile, model, calibration and sensitivity, and the codebook search where a recipe needs it."""
     profile = load_mac(config.profile)
-    loaded = load_model(config.model)
-    tokens = read_windows(loaded.tokenizer, config.calibration, config.windows)
-    sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
-                                      step_of(progress, "sensitivity"))
+    loaded = load_model(config.model, config.ignore)
+    for grid in overridden_layers(loaded.model, config.override).values():
+        grid_codebook(grid, profile, config.points)  # whatever is wrong with it is said before anything is measured
+    if str(config.calibration) == NO_DATA:
+        tokens, sensitivity = no_windows(), uniform_sensitivity(loaded.model, loaded.digest)
+    else:
+        tokens = read_windows(loaded.tokenizer, config.calibration, config.windows)
+        sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
+                                          step_of(progress, "sensitivity"))
     search, losses = None, None
     asked = (loaded.model, profile, sensitivity, config.codebook)
     if any(recipe.ours and not recipe.values for recipe in recipes):
@@ -139,6 +149,29 @@ def relative_times(profile: MacProfile, books: Sequence[Codebook], points: Point
     return tuple(proposed_period_ps(profile, book.codes, points) / whole_ps for book in books)
 
 
+def overridden_layers(model: nn.Module, override: Mapping[str, str]) -> dict[str, str]:
+    """Return the grid of each layer that `override` names; of two expressions the later one counts.
+
+    Raises:
+        ConfigError: an expression matches no quantized layer.
+    """
+    names = tuple(list_linears(model).linears)
+    return {name: grid for pattern, grid in override.items() for name in matching(pattern, names, "override")}
+
+
+def with_overrides(
+    prepared: Prepared, books: tuple[Codebook, ...], maps: Mapping[str, TileMap]
+) -> tuple[tuple[Codebook, ...], Mapping[str, TileMap]]:
+    """Return codebooks and tiles with the layers that the configuration overrides on their grids."""
+    config, result = prepared.config, dict(maps)
+    for name, grid in overridden_layers(prepared.loaded.model, config.override).items():
+        if grid not in {book.name for book in books}:
+            books = (*books, grid_codebook(grid, prepared.profile, config.points))
+        position = next(at for at, book in enumerate(books) if book.name == grid)
+        result[name] = replace(maps[name], classes=np.full_like(maps[name].classes, position))
+    return books, result
+
+
 def method_config(config: RunConfig, recipe: Recipe) -> Any:
     """Return the configuration of a recipe's method: its table or its defaults, under the recipe's own options."""
     found = config.method.get(recipe.method) or resolve("halo.methods", recipe.method, Method).Config()
@@ -148,7 +181,7 @@ def method_config(config: RunConfig, recipe: Recipe) -> Any:
 def job_of(prepared: Prepared, recipe: Recipe) -> Job:
     """Return what is to be quantized, and how, under one recipe."""
     config = prepared.config
-    codebooks, tiles = codebooks_and_tiles(prepared, recipe)
+    codebooks, tiles = with_overrides(prepared, *codebooks_and_tiles(prepared, recipe))
     linears = list_linears(prepared.loaded.model).linears
     n_weights = sum(linear.weight.numel() for linear in linears.values())
     prices = None

@@ -88,14 +88,14 @@ class Job:
 
 
 def quantize(
-    model: nn.Module, tokens: TokenWindows | None, sensitivity: Sensitivity, job: Job, work: Path, label: str = "",
+    model: nn.Module, tokens: TokenWindows, sensitivity: Sensitivity, job: Job, work: Path, label: str = "",
     progress: Progress | None = None,
 ) -> QuantizedModel:
     """Return `model` quantized layer by layer, each resumed from `work` where an earlier run finished it.
 
     Args:
         model: float32; the same after the call as before it.
-        tokens: calibration windows; None: nothing is run, and Hessians are those of `sensitivity`.
+        tokens: calibration windows; where there are none, nothing is run, and Hessians are those of `sensitivity`.
         sensitivity: of this model.
         job: codebooks, tiles and method.
         work: folder for finished layers.
@@ -113,20 +113,19 @@ def quantize(
         raise ConfigError(f"no tile map for {', '.join(absent)}; were the tiles assigned for another model?")
     provenance = describe(tokens, sensitivity, job)
     folder = work / f"quantize-{provenance.key[:20]}"
-    n_tokens = tokens.ids[: job.config.windows or len(tokens.ids)].size if tokens else sensitivity.n_tokens
+    n_tokens = tokens.ids[: job.config.windows or len(tokens.ids)].size
     tasks = TaskMaker(dict(found.linears), sensitivity, job, n_tokens)
     layers = run_layers(model, tokens, tasks, plugin, folder, progress)
     return QuantizedModel(label or job.method, job.codebooks, layers, job.config.fold, dict(found.skipped), provenance)
 
 
-def describe(tokens: TokenWindows | None, sensitivity: Sensitivity, job: Job) -> Provenance:
+def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Provenance:
     """Return what a quantized model is made from."""
     maps = {name: [tile.tile_in, tile.tile_out, tile.classes.tolist()] for name, tile in job.tiles.items()}
     options = {"version": VERSION, "method": job.method, "method_config": asdict(job.method_config),
                **asdict(job.config), "codebooks": [asdict(codebook) for codebook in job.codebooks], "tiles": maps,
                "prices": None if job.prices is None else job.prices.tolist()}
-    inputs = {"sensitivity": sensitivity.digest, "tokens": tokens.digest if tokens else "none"}
-    return Provenance("quantize", inputs, options, torch_tools())
+    return Provenance("quantize", {"sensitivity": sensitivity.digest, "tokens": tokens.digest}, options, torch_tools())
 
 
 @dataclass(eq=False)
@@ -175,7 +174,7 @@ class TaskMaker:
 
 
 def run_layers(
-    model: nn.Module, tokens: TokenWindows | None, tasks: TaskMaker, plugin: ModuleType, folder: Path,
+    model: nn.Module, tokens: TokenWindows, tasks: TaskMaker, plugin: ModuleType, folder: Path,
     progress: Progress | None,
 ) -> FinishedLayers:
     """Return all layers, block by block; a sequential method sees the inputs that quantized layers produce.
@@ -196,7 +195,7 @@ def run_layers(
         for index, block in enumerate(blocks[: last + 1]):
             linears = of_block[index]
             with held(block, choose_device()):
-                if plugin.sequential and tokens is not None and inputs is None:
+                if plugin.sequential and tokens.ids.size and inputs is None:
                     inputs = inputs_of_block(model, block, tokens, config)
                 done: list[QuantizedLinear] = []
                 for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ class Shards:
         with open_shard(self.files[name]) as stream:
             tensor: torch.Tensor = stream.get_tensor(name)
         return tensor
+
+    def size(self, name: str) -> int:
+        """Return how many numbers one tensor has, from its file's header."""
+        with open_shard(self.files[name]) as stream:
+            return math.prod(stream.get_slice(name).get_shape())
 
     def array(self, name: str) -> np.ndarray:
         """Return one tensor as an array (not bf16, which NumPy lacks)."""

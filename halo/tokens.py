@@ -57,6 +57,11 @@ class TokenWindows:
         return self.text_bytes / self.text_tokens
 
 
+def no_windows() -> TokenWindows:
+    """Return the windows of no text: what a model that is quantized without data is calibrated on."""
+    return TokenWindows(np.zeros((0, 0), np.int64), 0, 0, "none")
+
+
 def cut_windows(tokenizer: Any, text: str, config: WindowConfig) -> TokenWindows:
     """Return windows of `text`, tokenized once as a whole and without special tokens.
 

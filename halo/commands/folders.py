@@ -47,8 +47,7 @@ def inspect(
     from halo.inspection import inspect_folder
 
     view = inspect_folder(folder)
-    for table in tables(view):
-        Console(width=None if Console().is_terminal else 180).print(table)
+    show(view)
     if json_path is not None:
         write_text(json_path, json.dumps(view.to_json(), indent=1) + "\n")
         print(f"written: {json_path}")
@@ -59,9 +58,20 @@ def inspect(
         print(f"written: {picture}")
 
 
+def show(view: FolderView) -> None:
+    """Print what is in a folder: every module with its bits, error and fallback, and what is not quantized and why."""
+    console = Console(width=None if Console().is_terminal else 180)
+    for table in tables(view):
+        console.print(table)
+    share = view.quantized_weights / (view.quantized_weights + view.other_weights)
+    parts = " + ".join(f"{name} {view.bits[name]:.4f}" for name in ("index", "scales", "tables", "sparse"))
+    console.print(f"{view.quantized_weights:,} weights are quantized, {share:.1%} of all, at "
+                  f"{view.bits['total']:.4f} bits each: {parts}.", highlight=False)
+
+
 def tables(view: FolderView) -> list[Table]:
     """Return the tables of a folder: layers, what is not quantized, codebooks."""
-    title = f"{view.method}: {view.bits['total']:.3f} bits per weight, {len(view.layers)} layers"
+    title = f"{view.method}: {len(view.layers)} layers"
     layers = Table("module", "out x in", "bits", "tiles' codebooks", "sparse", "values", "zeros", "error", "fallback",
                    title=title)
     for layer in view.layers:

@@ -134,6 +134,23 @@ def test_a_model_made_for_export_says_what_that_costs_and_exports(halo, shelf, t
     assert code == 2
 
 
+def test_without_data_some_layers_are_left_alone_and_others_overridden(halo, shelf, tmp_path):
+    asked = ["quantize", shelf / "model", "--profile", shelf / "mac.nc", "--no-data", "--work", tmp_path / "work",
+             "--variant", "halo-w4-shifted", "--out", tmp_path / "made", *ARRAY]
+    assert "override 'nothing' matches no module with weights" in fails(halo(*asked, "--override", "nothing=all"))
+    assert "not of the form EXPRESSION=GRID" in fails(halo(*asked, "--override", "down_proj"))
+    assert "no grid 'w5'" in fails(halo(*asked, "--override", "down_proj=w5"))
+    assert "ignore 'lm_haed' matches no module with weights; did you mean 'lm_head'?" in fails(
+        halo(*asked, "--ignore", "lm_haed"))
+    assert not (tmp_path / "made").exists()
+    code, said, error = halo(*asked, "--ignore", r"layers\.0\.", "--override", "down_proj=all")
+    assert code == 0, error
+    assert re.search(r"layers.1.mlp.down_proj .* all 100%", said)
+    assert re.search(r"layers.1.mlp.up_proj .* w4-shifted 100%", said)
+    assert re.search(r"layers.0.mlp.up_proj .* ignored: 'layers", said)
+    assert re.search(r"[\d,]+ weights are quantized, \d+.\d% of all, at \d.\d+ bits each: index", said)
+
+
 def test_a_full_disk_is_one_line(halo, monkeypatch):
     def full():
         raise OSError(errno.ENOSPC, "No space left on device", "work/layer")

@@ -14,6 +14,7 @@ from halo.model import list_linears, load_model, open_model, quiet_transformers
 from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import int8_parts, swapped
 from halo.tiles import TileConfig, uniform_map
+from halo.tokens import no_windows
 from tests.halo.tiny import save_model
 
 BOOK = Codebook("w4-shifted", GRIDS["w4-shifted"], 1000.0)
@@ -31,7 +32,7 @@ def without_data(model, work):
     maps = {name: uniform_map(name, part.out_features, part.in_features, TILES)
             for name, part in list_linears(model).linears.items()}
     job = Job((BOOK,), maps, "halo", method.Config(), QuantizeConfig(fold=16))
-    return quantize(model, None, uniform_sensitivity(model), job, work, "halo-no-data")
+    return quantize(model, no_windows(), uniform_sensitivity(model), job, work, "halo-no-data")
 
 
 @pytest.fixture(scope="module")
