@@ -6,6 +6,7 @@ export OMP_NUM_THREADS ?= 2
 demo: setup     ## the main job, into build/demo/report.html
 	.venv/bin/characterize run rtl/systolic_pe --out build/demo/systolic_pe.nc
 	.venv/bin/halo run examples/demo/demo.toml
+	.venv/bin/characterize prove build/demo/results/halo-bal --array 4x4 --tiles 1
 
 test: setup     ## all tests
 	.venv/bin/python -m pytest

@@ -18,8 +18,10 @@ from characterization.design import MacDesign
 from characterization.proof_vectors import ProofTile
 from characterization.timed import TimedNetlist
 
-# States from which a witness is entered: so many are tried, and the ones that make it latest are kept.
-TRIED, KEPT = 2048, 48
+# States from which a witness is entered: so many random ones are tried, then as many neighbours of the best, a few
+# times; the ones that make it latest are kept.
+TRIED, ROUNDS, KEPT = 2048, 3, 48
+MOST_FLIPS = 4
 
 
 def tile_loads(
@@ -104,13 +106,18 @@ def find_witness(
     proved = certify_weights(timed, design, [weight], "stationary")
     values = dict(zip(proved.sources, proved.witnesses[0].tolist(), strict=True))
     target = operand_of(values, Registers(timed, design), design)
-    before = random_operands(design, np.random.default_rng((seed, weight & 0xFF)), TRIED)
-    load = alternating(weight, target, before)
-    edge = array_edge(element, [load])
-    late_ps = run_array(element, core, array_program(element, edge, 1), period_ps).late_ps
-    reached_ps = late_ps[np.flatnonzero(edge.valid)[1::2]]
-    best = np.argsort(-reached_ps, kind="stable")[:KEPT]
-    return Witness(weight, float(proved.upper_ps[0]), target, before[:, best], float(reached_ps[best[0]]))
+    rng = np.random.default_rng((seed, weight & 0xFF))
+    before = random_operands(design, rng, TRIED)
+    best, reached_ps = np.zeros((3, 0), np.int64), np.zeros(0)
+    for _ in range(ROUNDS + 1):
+        edge = array_edge(element, [alternating(weight, target, before)])
+        late_ps = run_array(element, core, array_program(element, edge, 1), period_ps).late_ps
+        best = np.concatenate([best, before], axis=1)
+        reached_ps = np.concatenate([reached_ps, late_ps[np.flatnonzero(edge.valid)[1::2]]])
+        latest = np.argsort(-reached_ps, kind="stable")[:KEPT]
+        best, reached_ps = best[:, latest], reached_ps[latest]
+        before = neighbours_of(design, rng, best, TRIED)
+    return Witness(weight, float(proved.upper_ps[0]), target, best, float(reached_ps[0]))
 
 
 def operand_of(values: Mapping[str, int], registers: Registers, design: MacDesign) -> Operand:
@@ -134,6 +141,21 @@ def random_operands(design: MacDesign, rng: np.random.Generator, count: int) -> 
     half, words = 1 << design.activation_bits - 1, 1 << design.accumulator_bits
     carries = rng.integers(0, words, count) if design.is_redundant else np.zeros(count, np.int64)
     return np.stack([rng.integers(-half, half, count), rng.integers(0, words, count), carries])
+
+
+def neighbours_of(design: MacDesign, rng: np.random.Generator, states: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` states that differ from some of `states` [3, state] in up to `MOST_FLIPS` bits."""
+    bits = design.activation_bits, design.accumulator_bits, design.accumulator_bits * design.is_redundant
+    found = states[:, rng.integers(0, states.shape[1], count)].copy()
+    half = 1 << bits[0] - 1
+    found[0] &= 2 * half - 1
+    places = rng.integers(0, sum(bits), (MOST_FLIPS, count))
+    for place, flips in zip(places, rng.random(places.shape) < 1 / 2, strict=True):
+        for row, first in enumerate((0, bits[0], bits[0] + bits[1])):
+            inside = flips & (place >= first) & (place < first + bits[row])
+            found[row] ^= inside.astype(np.int64) << np.where(inside, place - first, 0)
+    found[0] = (found[0] + half) % (2 * half) - half
+    return found
 
 
 def alternating(weight: int, target: Operand, before: np.ndarray) -> Load:

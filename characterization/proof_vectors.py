@@ -145,7 +145,7 @@ def load_vectors(path: Path) -> ProofVectors:
     """
     path = path / VECTORS_FILE if path.is_dir() else path
     if not path.is_file():
-        raise ArtifactError(f"{path}: no such file; `halo run` writes one beside each plan, `halo plan --text` too.")
+        raise ArtifactError(f"{path}: no such file; `halo run` writes one beside each plan.")
     try:
         with xr.open_dataset(path, engine="h5netcdf") as data:
             data.load()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,15 +101,42 @@ def prove_plan(
     design, netlist, cores = reopen(profile, design_path, pdk, work, progress, corners)
     silicon = {core.corner.name: silicon_of(netlist, core.timed, design) for core in cores}
     folder = work / f"{design.name}-{pdk.name}" / "proof"
+    cases = [Case(clock if config.period_ps is None else replace(clock, period_ps=config.period_ps), tiles, silicon)
+             for clock in vectors.classes if (tiles := tiles_of(vectors, clock, config))]
     found = []
-    chosen = [item for item in vectors.classes if any(tile.clock_class == item.name for tile in vectors.tiles)]
-    for done, item in enumerate(chosen):
-        progress("proof at speed", done, len(chosen))
-        clock = item if config.period_ps is None else replace(item, period_ps=config.period_ps)
-        tiles = [with_activations(tile, config) for tile in vectors.tiles if tile.clock_class == item.name]
-        found.append(prove_one(silicon, clock, tiles[:config.array.tiles], profile, config, folder))
-    progress("proof at speed", len(chosen), len(chosen))
+    # Icarus is one process beside our threads.
+    with ThreadPoolExecutor(1) as beside:
+        checks = [beside.submit(against_icarus, case, profile, config, folder / f"icarus-{place}")
+                  for place, case in enumerate(cases) if config.icarus_cycles]
+        for done, case in enumerate(cases):
+            progress("proof at speed", done, len(cases))
+            found.append(PlanProof(time_class(case, profile, config), close_class(case, profile, config, folder), None))
+        progress("proof at speed", len(cases), len(cases))
+        for done, check in enumerate(checks):
+            progress("the same in Icarus", done, len(checks))
+            found[done] = replace(found[done], icarus=check.result())
+        progress("the same in Icarus", len(checks), max(1, len(checks)))
     return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One clock class, its tiles, and elements at every corner that the plan rests on."""
+
+    clock: ProofClass
+    tiles: tuple[ProofTile, ...]
+    silicon: dict[str, Silicon]
+
+    @property
+    def slow(self) -> Silicon:
+        """The element at the corner whose delay rules."""
+        return self.silicon[self.clock.corner]
+
+
+def tiles_of(vectors: ProofVectors, clock: ProofClass, config: PlanProofConfig) -> tuple[ProofTile, ...]:
+    """Return the tiles of a class that are run."""
+    found = [with_activations(tile, config) for tile in vectors.tiles if tile.clock_class == clock.name]
+    return tuple(found[:config.array.tiles])
 
 
 def silicon_of(netlist: Netlist, timed: TimedNetlist, design: MacDesign) -> Silicon:
@@ -123,22 +150,21 @@ def with_activations(tile: ProofTile, config: PlanProofConfig) -> ProofTile:
     return tile if config.activations is None else replace(tile, activations=config.activations)
 
 
-def prove_one(
-    silicon: dict[str, Silicon], clock: ProofClass, tiles: Sequence[ProofTile], profile: MacProfile,
-    config: PlanProofConfig, folder: Path,
-) -> PlanProof:
-    """Return the proof of one class."""
-    slow, typical = silicon[clock.corner], silicon[clock.typical]
-    delays = by_value(profile, profile.bound_ps(clock.corner))
-    timing = prove_class(slow, clock, tiles, delays, config.array)
+def time_class(case: Case, profile: MacProfile, config: PlanProofConfig) -> ClassProof:
+    """Return what the array does at the class's clock and below."""
+    return prove_class(case.slow, case.clock, case.tiles, by_value(profile, profile.bound_ps(case.clock.corner)),
+                       config.array)
+
+
+def close_class(case: Case, profile: MacProfile, config: PlanProofConfig, folder: Path) -> ArrayBooks:
+    """Return the energy of the class's tiles on the array, at the typical corner."""
+    clock, typical = case.clock, case.silicon[case.clock.typical]
     index = profile.corner_index(clock.typical)
-    case = EnergyCase(typical.element, typical.core, typical.timed, clock.period_ps,
-                      by_value(profile, profile.energy_fj[index]), by_value(profile, profile.register_energy_fj[index]))
-    steps = len(tiles[0].activations)
-    loads = tile_loads(tiles, config.array.rows, config.array.columns, ENERGY_LOADS * (steps + 1))
-    books = close_books(case, loads, folder)
-    icarus = against_icarus(slow, clock, tiles, timing, config, folder / clock.name) if config.icarus_cycles else None
-    return PlanProof(timing, books, icarus)
+    tables = by_value(profile, profile.energy_fj[index]), by_value(profile, profile.register_energy_fj[index])
+    steps = len(case.tiles[0].activations)
+    loads = tile_loads(case.tiles, config.array.rows, config.array.columns, ENERGY_LOADS * (steps + 1))
+    return close_books(EnergyCase(typical.element, typical.core, typical.timed, clock.period_ps, *tables), loads,
+                       folder)
 
 
 def by_value(profile: MacProfile, row: np.ndarray) -> dict[int, float]:
@@ -146,21 +172,19 @@ def by_value(profile: MacProfile, row: np.ndarray) -> dict[int, float]:
     return dict(zip(profile.weights.tolist(), row.tolist(), strict=True))
 
 
-def against_icarus(
-    slow: Silicon, clock: ProofClass, tiles: Sequence[ProofTile], timing: ClassProof, config: PlanProofConfig,
-    folder: Path,
-) -> ArrayAgreement:
-    """Return how far Icarus agrees at the planned period, over real data and the latest witness."""
-    array = config.array
-    short = [replace(tile, activations=tile.activations[:ICARUS_STEPS]) for tile in tiles]
+def against_icarus(case: Case, profile: MacProfile, config: PlanProofConfig, folder: Path) -> ArrayAgreement:
+    """Return how far Icarus agrees at the planned period, over real data and the slowest value's witness."""
+    array, slow = config.array, case.slow
+    short = [replace(tile, activations=tile.activations[:ICARUS_STEPS]) for tile in case.tiles]
     loads = tile_loads(short, array.rows, array.columns, config.icarus_cycles)
-    worst = max(timing.witnesses, key=lambda one: one[2])[0]
-    witness = find_witness(slow.element, slow.core, slow.timed, worst, 2 * timing.planned.latest_ps, array.seed)
+    delays_ps = by_value(profile, profile.bound_ps(case.clock.corner))
+    worst = max(case.clock.codes, key=lambda code: (delays_ps[code], -code))
+    witness = find_witness(slow.element, slow.core, slow.timed, worst, 2 * max(delays_ps.values()), array.seed)
     few = replace(witness, before=witness.before[:, :ICARUS_STEPS // 2])
     loads.insert(1, witness_load(few, loads[0]))
     edge = array_edge(slow.element, loads)
-    return hold_array_against_icarus(slow.element, slow.core, edge, array.rows, clock.period_ps, config.array_rtl,
-                                     folder)
+    return hold_array_against_icarus(slow.element, slow.core, edge, array.rows, case.clock.period_ps,
+                                     config.array_rtl, folder)
 
 
 __all__ = ["PlanProof", "PlanProofConfig", "check_origin", "prove_plan"]

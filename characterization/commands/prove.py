@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ARRAY = re.compile(r"(\d+)x(\d+)")
 MOST_SIDE = 16
+# Where no terminal tells.
+WIDTH = 150
 
 
 def prove(
@@ -112,7 +115,7 @@ def profile_beside(folder: Path, design: str) -> Path:
 
 def show(method: str, array: str, found: Sequence[PlanProof]) -> None:
     """Print the proof of every class, the counterparts that must fail, and the energy."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(timing_table(method, array, [one.timing for one in found]))
     console.print(failing_table([one.timing for one in found]))
     console.print(energy_table([(one.timing.clock.name, one.books) for one in found]))
