@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,7 @@ from characterization.profile import MacProfile
 from characterization.proof_vectors import ProofClass, ProofTile, ProofVectors
 from halo.activations import HALF_RANGE, quantize_activations
 from halo.layers import QuantizedLinear, QuantizedModel
-from halo.operating_point import footing
-from halo.plan import DvfsPlan
+from halo.plan import ClockClass, DvfsPlan
 from halo.runtime import int8_parts, swapped
 from halo.tokens import TokenWindows
 
@@ -49,13 +49,14 @@ def record_vectors(
     model: nn.Module, quantized: QuantizedModel, plan: DvfsPlan, profile: MacProfile, tokens: TokenWindows,
     config: ProofConfig | None = None,
 ) -> ProofVectors:
-    """Return tiles of every clock class of a plan, and the activations of a text that streamed through them.
+    """Return tiles of every clock class that a plan uses, and the activations of a text that streamed through them.
 
     A class that no tile uses is that of the head, which runs as W8A8: its weights are rounded as such.
     """
     config = config or ProofConfig()
     layers = {layer.name: layer for layer in quantized.layers}
-    places = {item.name: tiles_of(quantized, item.name, config.tiles) for item in plan.classes}
+    clocks = used_clocks(plan)
+    places = {name: tiles_of(quantized, item.name, config.tiles) for name, item in clocks.items()}
     tile_in, tile_out = quantized.layers[0].tiles.tile_in, quantized.layers[0].tiles.tile_out
     head = head_codes(model)
     for name, found in places.items():
@@ -71,17 +72,25 @@ def record_vectors(
             tiles.append(cut_tile(name, place, codes, met[place.layer], (tile_in, tile_out),
                                   running=runs_on(layers.get(place.layer), quantized.fold)))
     return ProofVectors(
-        profile.head.design, profile.digest, profile.head.netlist_digest, plan.method, proof_classes(plan, profile),
+        profile.head.design, profile.digest, profile.head.netlist_digest, plan.method,
+        tuple(proof_class(name, item, profile) for name, item in clocks.items()),
         tuple(tiles), Provenance("proof vectors", {"plan": plan.provenance.key, "text": tokens.digest},
                                  {"tiles": config.tiles, "tokens": config.tokens}),
     )
 
 
-def proof_classes(plan: DvfsPlan, profile: MacProfile) -> tuple[ProofClass, ...]:
-    """Return the clock classes of a plan as the gates' side knows them."""
-    typical = footing(profile, plan.points).typical
-    return tuple(ProofClass(item.name, item.codes, item.voltage_v, item.period_ps, item.delay_ps, item.corner, typical)
-                 for item in plan.classes)
+def used_clocks(plan: DvfsPlan) -> dict[str, ClockClass]:
+    """Return the clock classes that a plan's loads run in, by name; with the voltage where a codebook has several."""
+    used = {(segment.codebook, segment.voltage_v) for segment in plan.segments}
+    found = [item for item in plan.clocks if (item.name, item.voltage_v) in used]
+    twice = {name for name, count in Counter(item.name for item in found).items() if count > 1}
+    return {f"{item.name} at {item.voltage_v:g} V" if item.name in twice else item.name: item for item in found}
+
+
+def proof_class(name: str, item: ClockClass, profile: MacProfile) -> ProofClass:
+    """Return a clock class as the gates' side knows it."""
+    typical = profile.corners[profile.grid.typical(item.voltage_v)]
+    return ProofClass(name, item.codes, item.voltage_v, item.period_ps, item.delay_ps, item.corner, typical)
 
 
 def runs_on(layer: QuantizedLinear | None, fold: int) -> bool:
