@@ -13,6 +13,7 @@ from characterization.commands.cells import cells
 from characterization.commands.cells_show import cells_show
 from characterization.commands.certify import certify
 from characterization.commands.energy import energy
+from characterization.commands.energy_show import energy_show
 from characterization.commands.pdks import pdks
 from characterization.commands.prove import prove
 from characterization.commands.run import run
@@ -34,6 +35,7 @@ app.command()(cells_show)
 app.command()(timing)
 app.command()(certify)
 app.command()(energy)
+app.command()(energy_show)
 app.command()(bench)
 app.command()(prove)
 

@@ -17,11 +17,14 @@ from characterization.corner_library import read_corner
 from characterization.corner_stages import StageProgress
 from characterization.design import MacDesign, read_design
 from characterization.energy import simulate_weights
+from characterization.energy_counts import read_activations
 from characterization.energy_table import EnergyTable, energy_table
 from characterization.errors import SimulationError
-from characterization.netlist import abut
+from characterization.netlist import Netlist, abut
 from characterization.pdk import Pdk
 from characterization.pipeline import map_design, slowest
+from characterization.profile import MacProfile
+from characterization.profile_checks import AGREE_PS
 from characterization.timing import topological_ps
 
 
@@ -50,11 +53,12 @@ class TableConfig:
 
 
 def measure_table(
-    design_path: Path, pdk: Pdk, corner_name: str | None, config: TableConfig, work: Path, progress: StageProgress
+    design_path: Path, pdk: Pdk, corner_name: str | None, config: TableConfig, work: Path, progress: StageProgress,
+    profile: MacProfile | None = None,
 ) -> EnergyTable:
     """Return the energy of every weight at every pair of activations; if weights stream, at every previous weight.
 
-    Every transition is checked against the reference and against the static bound.
+    Every transition is checked against the reference and against the static bound, or a profile's certificates.
 
     Args:
         design_path: a `design.toml` or its folder.
@@ -63,6 +67,7 @@ def measure_table(
         config: the stimulus.
         work: cache; a killed run takes up what is there.
         progress: called with (stage, done, total).
+        profile: of the same netlist; its certified delays at this corner then are the bound.
 
     Raises:
         CharacterizationError: a stage failed.
@@ -72,15 +77,38 @@ def measure_table(
     folder = work / f"{design.name}-{pdk.name}"
     netlist = map_design(design, pdk, folder, progress)
     timed = annotate(abut(netlist, design.neighbours), read_corner(corner), corner, design.clock)
+    bound_ps = topological_ps(timed, design, np.array(design.weights))
+    if profile is not None:
+        bound_ps = certified_bound_ps(profile, netlist, corner.name, bound_ps)
     stimulus = config.stimulus(design)
     activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers,
                                 partial(progress, f"simulation {corner.name}"))
-    check_observed(activity.weights, activity.settle_ps, topological_ps(timed, design, np.array(design.weights)))
+    check_observed(activity.weights, activity.settle_ps, bound_ps)
     inputs = {"netlist": netlist.digest, "liberty": "+".join(map(digest_file, corner.liberty))}
     settings = {"rounds": config.rounds, "seed": config.seed, "partial_sum": config.partial_sum}
     tools = {name: version(name) for name in ("pyosys", "numba", "numpy")}
     provenance = Provenance("energy table", inputs, settings, tools, config.seed)
     return energy_table(activity, design, stimulus, corner.name, provenance)
+
+
+def certified_bound_ps(
+    profile: MacProfile, netlist: Netlist, corner: str, topological: np.ndarray
+) -> np.ndarray:
+    """Return what a profile proves of every weight at a corner `[weight]`.
+
+    Raises:
+        SimulationError: the profile is of another netlist, or has no certificates there.
+        ArtifactError: it has no such corner.
+    """
+    if profile.head.netlist_digest != netlist.digest:
+        raise SimulationError(f"{netlist.top}: the profile is of another netlist, {profile.head.netlist_digest[:12]}, "
+                              f"not {netlist.digest[:12]}; measure both from the same design and library.")
+    certified_ps = profile.certified_ps[profile.corner_index(corner)]
+    if np.isnan(certified_ps).any():
+        raise SimulationError(f"{netlist.top}: the profile has no certificates at {corner}; make them with "
+                              "`characterize certify`.")
+    bound_ps: np.ndarray = np.minimum(certified_ps + AGREE_PS, topological)
+    return bound_ps
 
 
 def read_recorded(path: Path, design: MacDesign) -> np.ndarray:
@@ -93,15 +121,4 @@ def read_recorded(path: Path, design: MacDesign) -> np.ndarray:
     if design.weight_mode == "streaming":
         raise SimulationError(f"{path}: {design.name} streams its weights; its table is over previous weights, which "
                               "recorded activations do not weigh.")
-    try:
-        values: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise SimulationError(f"{path}: not a NumPy file of activations ({error}).") from None
-    if values.ndim != 1 or values.size < 2 or not np.issubdtype(values.dtype, np.integer):
-        raise SimulationError(f"{path}: activations of shape {list(values.shape)} and type {values.dtype}; needed are "
-                              "integers in one row, as one MAC sees them, at least two.")
-    half = 1 << design.activation_bits - 1
-    if values.min() < -half or values.max() >= half:
-        raise SimulationError(f"{path}: activations reach from {values.min()} to {values.max()}, beyond the "
-                              f"{design.activation_bits} bits of {design.name}.")
-    return values.astype(np.int64)
+    return read_activations(path, design.name, design.activation_bits)

@@ -6,6 +6,7 @@ mean over activations. A file of its own, compressed NetCDF: 256 x 65,536 number
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from characterization.design import MacDesign
 from characterization.energy import CoreActivity
 from characterization.errors import ArtifactError, SimulationError
 
-SCHEMA = 1
+SCHEMA = 2
+# Sums of shares end a little beside their true value.
+ROUNDING = 1e-12
 FIELDS = ("design", "corner", "netlist_digest", "stimulus")
 
 
@@ -32,6 +35,7 @@ class EnergyTable:
         weights: the weight values, sorted `[weight]`.
         operands: the values that move: activations, or previous weights `[operand]`.
         energy_fj: float32 `[weight, previous activation, activation]` or `[weight, previous weight]`.
+        register_fj: the part of the mean over all moves that is spent inside flops and clock pins `[weight]`.
     """
 
     design: str
@@ -41,6 +45,7 @@ class EnergyTable:
     weights: np.ndarray
     operands: np.ndarray
     energy_fj: np.ndarray
+    register_fj: np.ndarray
     provenance: Provenance
 
     def __post_init__(self) -> None:
@@ -49,7 +54,9 @@ class EnergyTable:
         if self.energy_fj.shape not in ((self.weights.size, n, n), (self.weights.size, n)):
             raise ArtifactError(f"energy table has shape {list(self.energy_fj.shape)}, not {self.weights.size} weights "
                                 f"by one or two axes of {n} operands.")
-        for array in (self.weights, self.operands, self.energy_fj):
+        if self.register_fj.shape != self.weights.shape:
+            raise ArtifactError(f"{self.register_fj.size} energies of registers for {self.weights.size} weights.")
+        for array in (self.weights, self.operands, self.energy_fj, self.register_fj):
             array.setflags(write=False)
 
     def mean_fj(self, counts: np.ndarray) -> np.ndarray:
@@ -61,13 +68,39 @@ class EnergyTable:
         Raises:
             ArtifactError: counts of another shape, negative, or all zero.
         """
+        mean: np.ndarray = self.rows @ self.shares(counts)
+        return mean
+
+    def std_fj(self, counts: np.ndarray) -> np.ndarray:
+        """Return the standard deviation over the same moves, float64 `[weight]`."""
+        shares = self.shares(counts)
+        return np.sqrt([(row - row @ shares) ** 2 @ shares for row in self.rows])
+
+    def quantiles_fj(self, counts: np.ndarray, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> np.ndarray:
+        """Return the energies that these shares of the same moves do not exceed, float64 `[weight, level]`."""
+        shares, found = self.shares(counts), np.zeros((self.weights.size, len(levels)))
+        for place, row in enumerate(self.rows):
+            order = np.argsort(row, kind="stable")
+            reached = np.searchsorted(np.cumsum(shares[order]), np.array(levels) - ROUNDING)
+            found[place] = row[order[np.minimum(reached, order.size - 1)]]
+        return found
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Energies of all moves in a row, `[weight, move]`."""
+        return self.energy_fj.reshape(self.weights.size, -1)
+
+    def shares(self, counts: np.ndarray) -> np.ndarray:
+        """Return the share of each move, float64 `[move]`.
+
+        Raises:
+            ArtifactError: counts of another shape, negative, or all zero.
+        """
         shape = self.energy_fj.shape[1:]
         if counts.shape != shape or (counts < 0).any() or not counts.any():
             raise ArtifactError(f"counts must have shape {list(shape)}, none negative, and not all zero; these have "
                                 f"shape {list(counts.shape)} and reach from {counts.min()} to {counts.max()}.")
-        share = (counts / counts.sum()).ravel()
-        mean: np.ndarray = self.energy_fj.reshape(self.weights.size, -1) @ share
-        return mean
+        return np.asarray(counts / counts.sum()).ravel()
 
     def moves(self, chain: np.ndarray) -> np.ndarray:
         """Return how often each move occurs in a chain of activations [step], int64 `[previous, next]`."""
@@ -109,7 +142,7 @@ def energy_table(
     sums = np.stack([np.bincount(moves, row, minlength=counts.size) for row in energy_fj])
     table = (sums / counts).astype(np.float32).reshape(-1, *shape)
     return EnergyTable(design.name, corner, provenance.inputs.get("netlist", ""), activity.description,
-                       np.array(activity.weights), operands, table, provenance)
+                       np.array(activity.weights), operands, table, activity.register_fj, provenance)
 
 
 def save_table(table: EnergyTable, path: Path) -> None:
@@ -119,7 +152,9 @@ def save_table(table: EnergyTable, path: Path) -> None:
                    zip(axes, (table.weights, table.operands, table.operands), strict=False)}
     attributes = {"schema": SCHEMA, "provenance": table.provenance.to_json(),
                   "title": f"Energy table of {table.design}"} | {name: getattr(table, name) for name in FIELDS}
-    data = xr.Dataset({"energy_fj": (axes, table.energy_fj, {"units": "fJ"})}, coordinates, attributes)
+    arrays = {"energy_fj": (axes, table.energy_fj, {"units": "fJ"}),
+              "register_fj": (axes[:1], table.register_fj, {"units": "fJ"})}  # fmt: skip
+    data = xr.Dataset(arrays, coordinates, attributes)
     with atomic_path(path) as partial:
         data.to_netcdf(partial, engine="h5netcdf",
                        encoding={"energy_fj": {"zlib": True, "complevel": 4, "shuffle": True}})
@@ -143,7 +178,7 @@ def load_table(path: Path) -> EnergyTable:
         design, corner, digest, stimulus = (str(data.attrs[name]) for name in FIELDS)
         return EnergyTable(design, corner, digest, stimulus, data["weight"].to_numpy().astype(np.int64),
                            data["previous"].to_numpy().astype(np.int64), data["energy_fj"].to_numpy(),
-                           Provenance.from_json(data.attrs["provenance"]))
+                           data["register_fj"].to_numpy(), Provenance.from_json(data.attrs["provenance"]))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ArtifactError(f"{path}: not a readable energy table ({error}); make it again with `characterize "
                             "energy`.") from None

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from characterization.commands.energy_show import energy_summary
 from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.progress import progress_bars
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from characterization.energy_table import EnergyTable
 
 
 def energy(
@@ -29,6 +22,9 @@ def energy(
     corner: Annotated[str | None, typer.Option("--corner", help="a corner by name; default: the slowest")] = None,
     recorded: Annotated[
         Path | None, typer.Option(help="activations of a model, integers in a .npy file: print the means under them")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="a profile with certificates: none of its delays may be exceeded")
     ] = None,
     rounds: Annotated[
         int, typer.Option(min=1, help="of a streaming design: how often each previous weight comes before each")
@@ -50,28 +46,18 @@ def energy(
     from characterization.energy_design import TableConfig, measure_table, read_recorded
     from characterization.energy_table import save_table
     from characterization.pipeline import select_pdk
+    from characterization.profile_file import load_profile
 
     chain = None if recorded is None else read_recorded(recorded, read_design(design))
+    known = None if profile is None else load_profile(profile)
     config = TableConfig(rounds, seed, partial_sum, workers)
     with progress_bars() as progress:
-        table = measure_table(design, select_pdk(pdk, liberty, pdk_root), corner, config, work, progress)
+        table = measure_table(design, select_pdk(pdk, liberty, pdk_root), corner, config, work, progress, known)
     save_table(table, out)
-    means = {"uniform": table.mean_fj(np.ones(table.energy_fj.shape[1:]))}
+    counts = {"uniform": np.ones(table.energy_fj.shape[1:])}
     if chain is not None:
-        means["recorded"] = table.mean_fj(table.moves(chain))
-    Console().print(summary(table, means))
+        counts["recorded"] = table.moves(chain)
+    Console(width=max(100, Console().width)).print(energy_summary(
+        [(f"{table.design} at {table.corner}, {name}", table, some) for name, some in counts.items()]
+    ))
     print(f"written: {out}")
-
-
-def summary(table: EnergyTable, means: Mapping[str, np.ndarray]) -> Table:
-    """Return mean energies [weight] under some distributions of the operand, as a table to print."""
-    shown = Table(title=f"{table.design} at {table.corner}: fJ per operation, leakage apart", box=SIMPLE_HEAD,
-                  caption=table.stimulus)  # fmt: skip
-    for name in ("operands", "mean", "at 0", "9th cheapest", "16th cheapest", "dearest", "its weight"):
-        shown.add_column(name, justify="right")
-    for name, mean in means.items():
-        ranked, last = sorted(mean), len(mean) - 1
-        zero = [f"{value:.1f}" for value in mean[table.weights == 0]] or ["-"]
-        figures = [f"{value:.1f}" for value in (ranked[min(8, last)], ranked[min(15, last)], ranked[last])]
-        shown.add_row(name, f"{mean.mean():.1f}", *zero, *figures, str(table.weights[mean.argmax()]))
-    return shown

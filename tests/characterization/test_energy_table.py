@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import xarray as xr
 
 from characterization.artifact import Provenance
 from characterization.benches.operands import StimulusConfig, activation_chain
+from characterization.commands.energy_show import energy_show
 from characterization.energy import simulate_weights
-from characterization.energy_design import TableConfig, measure_table, read_recorded
+from characterization.energy_design import TableConfig, certified_bound_ps, measure_table, read_recorded
 from characterization.energy_table import EnergyTable, energy_table, load_table, save_table
 from characterization.errors import ArtifactError, SimulationError
 from characterization.pdk import read_pdk
@@ -30,8 +32,8 @@ def stationary(tmp_path_factory):
 
 def made_table(**changes) -> EnergyTable:
     energy = np.arange(2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4)
-    return replace(EnergyTable("toy", "typical", "ab", "all", np.array([0, 5]), np.arange(-2, 2), energy, MADE),
-                   **changes)
+    weights, operands = np.array([0, 5]), np.arange(-2, 2)
+    return replace(EnergyTable("toy", "typical", "ab", "all", weights, operands, energy, np.ones(2), MADE), **changes)
 
 
 def test_the_mean_under_even_counts_is_the_mean_of_the_transitions(stationary):
@@ -80,7 +82,7 @@ def test_saving_and_loading_gives_the_same_table_and_the_same_bytes(tmp_path):
         save_table(table, tmp_path / "b.nc")
         assert (tmp_path / "a.nc").read_bytes() == (tmp_path / "b.nc").read_bytes()
         again = load_table(tmp_path / "a.nc")
-        for name in ("weights", "operands", "energy_fj"):
+        for name in ("weights", "operands", "energy_fj", "register_fj"):
             np.testing.assert_array_equal(getattr(again, name), getattr(table, name))
         assert (again.design, again.corner, again.stimulus) == ("toy", "typical", "all")
         assert again.provenance == table.provenance
@@ -94,10 +96,51 @@ def test_what_is_no_table_is_refused_with_the_command_that_makes_one(tmp_path):
     with pytest.raises(ArtifactError, match="not a readable energy table"):
         load_table(path)
     xr.Dataset(attrs={"schema": 9}).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(ArtifactError, match="energy table schema 9, not 1; make it again"):
+    with pytest.raises(ArtifactError, match="energy table schema 9, not 2; make it again"):
         load_table(path)
     with pytest.raises(ArtifactError, match=re.escape("energy table has shape [2, 3], not 2 weights by one or two")):
         made_table(energy_fj=np.ones((2, 3)))
+
+
+def test_spread_and_quantiles_are_those_of_the_moves_as_often_as_they_occur():
+    table, rng = made_table(), np.random.default_rng(1)
+    counts = rng.integers(0, 5, (4, 4))
+    repeated = np.repeat(table.energy_fj.reshape(2, 16), counts.ravel(), axis=1)
+    np.testing.assert_allclose(table.std_fj(counts), repeated.std(axis=1), rtol=1e-6)
+    expected = np.quantile(repeated, (0.05, 0.5, 0.95), axis=1, method="inverted_cdf").T
+    np.testing.assert_array_equal(table.quantiles_fj(counts), expected)
+
+
+def test_tables_are_shown_under_a_histogram_as_text_csv_and_picture(tmp_path, capsys):
+    save_table(made_table(), tmp_path / "toy.nc")
+    counts = np.zeros((4, 4))
+    counts[0, 3], counts[3, 0] = 3, 1
+    np.save(tmp_path / "moves.npy", counts)
+    out, listed = tmp_path / "energy.png", tmp_path / "energy.csv"
+    energy_show([tmp_path / "toy.nc"], out, tmp_path / "moves.npy", listed)
+    lines = listed.read_text().splitlines()
+    assert lines[0] == "design,corner,weight,mean_fj,std_fj,p05_fj,p50_fj,p95_fj,register_fj"
+    assert lines[1] == "toy,typical,0,5.250,3.897,3.000,3.000,12.000,1.000"
+    assert lines[2].startswith("toy,typical,5,21.250,")
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert "toy at typical" in capsys.readouterr().out
+    for values, words in ((np.ones(4), r"counts of shape \[4\] and type float64; toy needs numbers of shape \[4, 4\]"),
+                          (-np.ones((4, 4)), "counts must be finite, none negative, and not all zero")):
+        np.save(tmp_path / "moves.npy", values)
+        with pytest.raises(SimulationError, match=words):
+            energy_show([tmp_path / "toy.nc"], None, tmp_path / "moves.npy", None)
+
+
+def test_a_profile_bounds_transitions_by_its_certificates_or_is_refused(tmp_path):
+    netlist, head = SimpleNamespace(top="toy", digest="ab" * 8), SimpleNamespace(netlist_digest="ab" * 8)
+    profile = SimpleNamespace(head=head, certified_ps=np.array([[50.0, 90.0]]), corner_index=lambda corner: 0)
+    bound_ps = certified_bound_ps(profile, netlist, "typical", np.array([60.0, 80.0]))
+    np.testing.assert_allclose(bound_ps, [50.0, 80.0], atol=0.02)
+    with pytest.raises(SimulationError, match="toy: the profile is of another netlist, cdcdcdcdcdcd, not abababababab"):
+        certified_bound_ps(SimpleNamespace(head=SimpleNamespace(netlist_digest="cd" * 8)), netlist, "typical", bound_ps)
+    profile.certified_ps[:] = np.nan
+    with pytest.raises(SimulationError, match="toy: the profile has no certificates at typical; make them with"):
+        certified_bound_ps(profile, netlist, "typical", bound_ps)
 
 
 @pytest.mark.parametrize("counts", [np.ones(4), np.zeros((4, 4)), -np.ones((4, 4))])
