@@ -75,21 +75,22 @@ def weight_rows(table: EnergyTable, counts: np.ndarray) -> Iterator[dict[str, st
 
 def energy_summary(rows: list[tuple[str, EnergyTable, np.ndarray]]) -> Table:
     """Return energies of some tables under some counts, named, as a table to print."""
-    shown = Table(title="fJ per operation, leakage apart", box=SIMPLE_HEAD, caption_justify="left",
+    shown = Table(title="fJ per operation, leakage apart", box=SIMPLE_HEAD, caption_justify="left", pad_edge=False,
+                  collapse_padding=True,
                   caption="spread: standard deviation over the moves of one weight, and their 5th and 95th percentile, "
-                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: cheapest; regs: share of clock and registers, all "
-                  f"moves alike. {rows[0][1].stimulus}")  # fmt: skip
+                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: the cheapest; regs: share of clock and "
+                  f"registers, all moves alike. {rows[0][1].stimulus}")  # fmt: skip
     shown.add_column("design", no_wrap=True)
     for name in ("mean", "spread", "p05", "p95", "w=0", "9th", "16th", "dearest", "weight", "regs"):
         shown.add_column(name, justify="right")
     for name, table, counts in rows:
         mean, quantiles = table.mean_fj(counts), table.quantiles_fj(counts).mean(axis=0)
         ranked, last = sorted(mean), len(mean) - 1
-        zero = [f"{value:.1f}" for value in mean[table.weights == 0]] or ["-"]
+        zero = [f"{value:.4g}" for value in mean[table.weights == 0]] or ["-"]
         shown.add_row(
-            name, f"{mean.mean():.1f}", f"{table.std_fj(counts).mean():.1f}", f"{quantiles[0]:.1f}",
-            f"{quantiles[2]:.1f}", *zero, f"{ranked[min(8, last)]:.1f}", f"{ranked[min(15, last)]:.1f}",
-            f"{ranked[last]:.1f}", str(table.weights[mean.argmax()]),
+            name, f"{mean.mean():.4g}", f"{table.std_fj(counts).mean():.4g}", f"{quantiles[0]:.4g}",
+            f"{quantiles[2]:.4g}", *zero, f"{ranked[min(8, last)]:.4g}", f"{ranked[min(15, last)]:.4g}",
+            f"{ranked[last]:.4g}", str(table.weights[mean.argmax()]),
             f"{table.register_fj.mean() / table.mean_fj(counts * 0 + 1).mean():.0%}",
         )  # fmt: skip
     return shown
