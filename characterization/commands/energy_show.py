@@ -78,19 +78,28 @@ def energy_summary(rows: list[tuple[str, EnergyTable, np.ndarray]]) -> Table:
     shown = Table(title="fJ per operation, leakage apart", box=SIMPLE_HEAD, caption_justify="left", pad_edge=False,
                   collapse_padding=True,
                   caption="spread: standard deviation over the moves of one weight, and their 5th and 95th percentile, "
-                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: the cheapest; regs: share of clock and "
-                  f"registers, all moves alike. {rows[0][1].stimulus}")  # fmt: skip
+                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: the cheapest; regs: share of clock "
+                  f"and registers, all moves alike. {rows[0][1].stimulus}")  # fmt: skip
     shown.add_column("design", no_wrap=True)
     for name in ("mean", "spread", "p05", "p95", "w=0", "9th", "16th", "dearest", "weight", "regs"):
         shown.add_column(name, justify="right")
     for name, table, counts in rows:
         mean, quantiles = table.mean_fj(counts), table.quantiles_fj(counts).mean(axis=0)
         ranked, last = sorted(mean), len(mean) - 1
-        zero = [f"{value:.4g}" for value in mean[table.weights == 0]] or ["-"]
+        zero = [digits(value) for value in mean[table.weights == 0]] or ["-"]
         shown.add_row(
-            name, f"{mean.mean():.4g}", f"{table.std_fj(counts).mean():.4g}", f"{quantiles[0]:.4g}",
-            f"{quantiles[2]:.4g}", *zero, f"{ranked[min(8, last)]:.4g}", f"{ranked[min(15, last)]:.4g}",
-            f"{ranked[last]:.4g}", str(table.weights[mean.argmax()]),
+            name, digits(mean.mean()), digits(table.std_fj(counts).mean()), digits(quantiles[0]),
+            digits(quantiles[2]), *zero, digits(ranked[min(8, last)]), digits(ranked[min(15, last)]),
+            digits(ranked[last]), str(table.weights[mean.argmax()]),
             f"{table.register_fj.mean() / table.mean_fj(counts * 0 + 1).mean():.0%}",
         )  # fmt: skip
     return shown
+
+
+def digits(value: float) -> str:
+    """Return a number with four digits, or all before the point.
+
+    >>> digits(12.3456), digits(123456.7)
+    ('12.35', '123457')
+    """
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
