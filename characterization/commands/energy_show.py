@@ -78,7 +78,7 @@ def energy_summary(rows: list[tuple[str, EnergyTable, np.ndarray]]) -> Table:
     shown = Table(title="fJ per operation, leakage apart", box=SIMPLE_HEAD, caption_justify="left", pad_edge=False,
                   collapse_padding=True,
                   caption="spread: standard deviation over the moves of one weight, and their 5th and 95th percentile, "
-                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: the cheapest; regs: share of clock "
+                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: the cheapest; regs: of clock "
                   f"and registers, all moves alike. {rows[0][1].stimulus}")  # fmt: skip
     shown.add_column("design", no_wrap=True)
     for name in ("mean", "spread", "p05", "p95", "w=0", "9th", "16th", "dearest", "weight", "regs"):
