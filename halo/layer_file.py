@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from characterization.artifact import atomic_path
 from halo.codebook import Codebook
 from halo.errors import ModelError
 from halo.layers import QuantizedLinear
 from halo.packing import pack_rows, pack_tiles, row_tables, unpack_rows, unpack_tiles
+from halo.shards import write_arrays
 from halo.tiles import TileMap
 
 SHORT_COLUMNS = 2**15  # columns of wider layers do not fit int16
@@ -127,8 +126,7 @@ def stored_bytes(facts: Mapping[str, Any]) -> int:
 def save_linear(path: Path, layer: QuantizedLinear, codebooks: Sequence[Codebook]) -> None:
     """Write one layer to a safetensors file, in one step."""
     arrays = layer_tensors(layer, codebooks)
-    with atomic_path(path) as partial:
-        save_file(arrays, partial, {"facts": json.dumps(layer_facts(layer, arrays))})
+    write_arrays(path, arrays, {"facts": json.dumps(layer_facts(layer, arrays))})
 
 
 def load_linear(path: Path, name: str) -> QuantizedLinear:

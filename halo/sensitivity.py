@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.numpy import save_file
 from torch import nn
 
 from characterization.artifact import Provenance, atomic_folder, write_text
 from halo.errors import ConfigError, NumericsError
 from halo.model import digest_weights, list_linears, torch_tools
+from halo.shards import write_arrays
 from halo.tokens import TokenWindows
 
 VERSION = 1
@@ -252,5 +252,5 @@ def save_moments(folder: Path, moments: Mapping[str, Moments], fisher_tokens: in
     """Write one safetensors file per layer into `folder`, which appears only when all are there."""
     with atomic_folder(folder) as partial:
         for name, sums in moments.items():
-            save_file(sums.arrays(fisher_tokens), partial / f"{name}.safetensors")
+            write_arrays(partial / f"{name}.safetensors", sums.arrays(fisher_tokens))
         write_text(partial / "provenance.json", provenance.to_json() + "\n")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from characterization.artifact import write_text
+from characterization.artifact import atomic_path, write_text
 from halo.errors import ModelError, OutputError
 
 INDEX = "model.safetensors.index.json"
@@ -144,11 +144,32 @@ def write_shards(
 
 
 def write_part(folder: Path, number: int, tensors: Mapping[str, torch.Tensor]) -> tuple[Path, list[str]]:
-    """Write one safetensors file; return its path and the names in it.
+    """Write one shard under a passing name; return its path and the names in it."""
+    path = folder / f"part-{number:05d}"
+    write_tensors(path, tensors, {"format": "pt"})
+    return path, sorted(tensors)
 
-    Plain writes, one tensor after the other: a full disk is then an error that can be caught.
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write arrays to a safetensors file, in one step.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
+    with atomic_path(path) as partial:
+        write_tensors(partial, tensors, metadata or {})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, one tensor after the other.
+
+    With plain writes, so that a full disk is an OSError that says so; the library's own error has no number.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
     # Widest elements first: every tensor then starts at a multiple of its element's size.
     ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
@@ -159,12 +180,10 @@ def write_part(folder: Path, number: int, tensors: Mapping[str, torch.Tensor]) -
         at = stop
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    path = folder / f"part-{number:05d}"
     with path.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for name in ordered:
             stream.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return path, ordered
 
 
 @contextmanager

@@ -1,3 +1,5 @@
+import errno
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 import torch
 
 from halo.assignment import assign_tiles
+from halo.checkpoint import save_quantized
 from halo.codebook import Codebook, grid_codebook
 from halo.errors import ConfigError, ModelError
 from halo.layers import dequantize
@@ -62,18 +65,48 @@ def test_the_model_is_left_as_it_was(cases, quantized):
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
 
 
-def test_a_killed_run_resumes_where_it_was_and_ends_the_same(cases, quantized, tmp_path):
+def test_a_killed_run_resumes_where_it_was_and_ends_with_the_same_bytes(cases, quantized, tmp_path):
     def die(done, _):
         if done == 9:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(cases["llama"], tmp_path, progress=die)
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+        run(cases["llama"], tmp_path / "work", progress=die)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.safetensors")}
     assert len(files) == 9
-    resumed = run(cases["llama"], tmp_path)
+    # What a kill in the middle of a write leaves behind.
+    torn = next(iter(files)).with_name(".model.layers.1.mlp.up_proj.safetensors.x.partial")
+    torn.write_bytes(b"half")
+    resumed = run(cases["llama"], tmp_path / "work")
     assert equal(resumed, quantized["llama"])
     assert all(path.stat().st_mtime_ns == when for path, when in files.items())
+    for name, made in (("resumed", resumed), ("straight", quantized["llama"])):
+        save_quantized(tmp_path / name, cases["llama"].loaded.folder, made)
+    for path in (tmp_path / "straight").iterdir():
+        assert (tmp_path / "resumed" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_one_quantized_layer_at_a_time_is_read_back(cases, quantized):
+    layers = quantized["llama"].layers
+    assert layers[0] is not layers[0]
+    assert [layer.name for layer in layers[3:5]] == [layers[3].name, layers[4].name]
+    assert layers[-1].name == "model.layers.1.mlp.down_proj"
+
+
+def test_a_full_disk_keeps_finished_layers(cases, quantized, tmp_path):
+    """A limit on file size stands for a disk that fills up in the middle of the largest layer."""
+    sizes = sorted(path.stat().st_size for path in quantized["llama"].layers.folder.glob("*.safetensors"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[len(sizes) // 2], before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            run(cases["llama"], tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert 0 < len(list(tmp_path.rglob("*.safetensors"))) < 14
+    assert not list(tmp_path.rglob("*.partial"))
+    assert equal(run(cases["llama"], tmp_path), quantized["llama"])
 
 
 def test_progress_counts_layers(cases, tmp_path):
