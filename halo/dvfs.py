@@ -299,7 +299,7 @@ def schedule_pass(ready: Pass, changes: Changes, config: DvfsConfig) -> Best:
     """
     wanted = config.tokens_per_s(ready.workload.phase)
     limit_s = ready.workload.tokens / wanted if wanted else np.inf
-    found = best_schedule(ready.stages, changes, config.objective, limit_s, config.gap, config.milp_s)
+    found = best_schedule(ready.stages, changes, config.objective, limit_s, config.gap, config.milp_nodes)
     if found is None:
         fastest_s = fastest_schedule(ready.stages, changes).time_s
         phase = ready.workload.phase

@@ -55,7 +55,7 @@ class DvfsConfig:
         rail_ff, supply_efficiency: capacitance of the switched supply, and the share of its energy recovered; only
             spent where the voltage moves.
         gap: to the LP bound, at which the MILP is left out.
-        milp_s: seconds for the MILP of a phase.
+        milp_nodes: of the MILP's search tree; a limit on seconds would make plans depend on the machine.
     """
 
     array_rows: int = 128
@@ -71,8 +71,8 @@ class DvfsConfig:
     change: Literal["wavefront", "drain"] = "wavefront"
     rail_ff: float = 1e6
     supply_efficiency: float = 0.9
-    gap: float = 1e-4
-    milp_s: float = 20.0
+    gap: float = 1e-3
+    milp_nodes: int = 500
 
     def __post_init__(self) -> None:
         """Check signs and combinations.
@@ -80,8 +80,8 @@ class DvfsConfig:
         Raises:
             ConfigError: a budget is negative, a slowdown speeds up, or the product of energy and time has a deadline.
         """
-        budgets = {"prefill_tokens_per_s": self.prefill_tokens_per_s, "decode_tokens_per_s": self.decode_tokens_per_s,
-                   "power_cap_w": self.power_cap_w, "rail_ff": self.rail_ff, "gap": self.gap, "milp_s": self.milp_s}
+        names = ("prefill_tokens_per_s", "decode_tokens_per_s", "power_cap_w", "rail_ff", "gap", "milp_nodes")
+        budgets = {name: getattr(self, name) for name in names}
         if wrong := [f"{name} = {value:g}" for name, value in budgets.items() if value < 0]:
             raise ConfigError(f"dvfs: {', '.join(wrong)} must not be negative.")
         if self.switch not in SWITCH_PRESETS:
