@@ -5,28 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from characterization.artifact import write_text
 from characterization.errors import CharacterizationError
+from halo.commands.compare import compare
 from halo.commands.folders import export, inspect
 from halo.commands.folders import show as show_folder
+from halo.commands.terminal import console, progress_bars, rich_table
 from halo.errors import ConfigError, HaloError
 
 if TYPE_CHECKING:
@@ -41,6 +32,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(export)
 app.command()(inspect)
+app.command()(compare)
 Profile = Annotated[Path, typer.Option("--profile", help="MacProfile made by `characterize run`")]
 Model = Annotated[Path, typer.Argument(help="Hugging Face model folder with safetensors")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="table.key=value, such as tiles.tile_in=32")]
@@ -325,21 +317,6 @@ def merged(base: Path | None, paths: Mapping[str, Path | None], overrides: list[
     return build_config(tables, str(base or "options"), overrides or ())
 
 
-def console() -> Console:
-    """Return the terminal, wide enough for our tables where it is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=180)
-
-
-def rich_table(grid: Any) -> Table:
-    """Return a table of the report for the terminal."""
-    shown = Table(caption=grid.caption, caption_justify="left")
-    for index, name in enumerate(grid.columns):
-        shown.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0)
-    for row in grid.rows:
-        shown.add_row(*row, style="bold" if row[0] in grid.ours else "")
-    return shown
-
-
 def show_dry_run(found: DryRun) -> None:
     """Print what a run would do."""
     modules = Table("module", "out x in", "tiles", "folds", "loads", title="linear layers")
@@ -358,22 +335,6 @@ def show_dry_run(found: DryRun) -> None:
         memory.add_row(name, f"{need:.0f}")
     for shown in (modules, recipes, skipped, memory):
         console().print(shown)
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback (stage, done, total) that shows one bar per stage on the terminal."""
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show_stage(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done, total=total)
-
-        yield show_stage
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ from halo.accelerators import Accelerator
 from halo.budget import Budget
 from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
+from halo.comparison import Comparison, compare_models
+from halo.comparison_figures import write_comparison
 from halo.config import RunConfig
 from halo.cost import CostReport
 from halo.cost import compare as compare_costs
@@ -43,8 +45,8 @@ from halo.proof import record_vectors
 from halo.recipes import W8A8, Recipe, budget_recipe, choose_recipes, named_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
-from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
-from halo.workload import Workload, shape_workload
+from halo.results import PHASES, RESULTS, Accuracy, MethodResult, load_results, load_run, save_result, save_run
+from halo.workload import Workload, linear_only, shape_workload
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResult, ...]:
@@ -197,6 +199,39 @@ def evaluate_folders(
     for folder in folders:
         result[str(folder)] = judge.measure(load_quantized(folder), "", folder.name).quality
     return result
+
+
+def compare_run(
+    config: RunConfig, profiles: Sequence[Path], labels: Sequence[str] = (), progress: Progress | None = None
+) -> list[tuple[Comparison, dict[str, tuple[str, str]]]]:
+    """Return how the models of a finished run compare, on each of `profiles`: linear layers of the prompt.
+
+    Also returns KL and perplexity of each method, as measured by the run. The tables, waterfalls and fronts are written
+    to `out`/compare.
+
+    Raises:
+        OutputError: the run is not finished.
+        ConfigError: a label that it does not have.
+    """
+    facts = load_run(config.out)
+    if unknown := sorted(set(labels) - set(facts["labels"])):
+        raise ConfigError(f"no {', '.join(unknown)} in {config.out}; the run has {', '.join(facts['labels'])}.")
+    chosen = [label for label in facts["labels"] if not labels or label in {facts["labels"][0], *labels}]
+    results = load_results(config.out, chosen)
+    quality = {result.label: (f"{result.accuracy.quality.net_kl.mean:.5f}", f"{result.accuracy.quality.perplexity:.4f}")
+               for result in results}
+    models = {label: load_quantized(config.out / "models" / label) for label in chosen}
+    name, options = next(iter(config.accelerator.items()))
+    plugin = resolve("halo.accelerators", name, Accelerator)
+    work = linear_only(workloads(config, facts["model_config"])["prefill"])
+    made = []
+    for path in profiles:
+        profile = load_mac(path)
+        found = compare_models(models, profile, config.points, config.dvfs, work,
+                               lambda mac, setup: plugin.machine(mac, setup, options), step_of(progress, str(path)))
+        write_comparison(found, quality, config.out / "compare" / path.stem)
+        made.append((found, quality))
+    return made
 
 
 def plan_folder(folder: Path, config: RunConfig, progress: Progress | None = None) -> DvfsPlan:

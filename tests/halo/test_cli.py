@@ -54,7 +54,10 @@ def fails(done):
     return lines[0]
 
 
-@pytest.mark.parametrize("command", ["quantize", "evaluate", "plan", "estimate", "run", "report", "export", "inspect"])
+COMMANDS = ("quantize", "evaluate", "plan", "estimate", "run", "compare", "report", "export", "inspect")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_an_example(halo, command):
     code, out, _ = halo(command, "--help")
     assert code == 0

@@ -20,7 +20,7 @@ from halo.errors import ConfigError, OutputError, PlanError
 from halo.layers import dequantize, spread_scales
 from halo.mac import load_mac
 from halo.model import load_model
-from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
+from halo.pipeline import compare_methods, compare_run, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan_file import load_plan
 from halo.recipes import budget_recipe, choose_recipes, variant_recipe
 from halo.references import reference_models
@@ -319,3 +319,15 @@ def test_a_method_that_is_not_known_is_refused(finished):
 def test_unknown_variants_and_baselines_are_refused_together():
     with pytest.raises(ConfigError, match=r"unknown baselines: 'w2' .*; variants: 'fast' \(known: perf-opt"):
         choose_recipes(["fast"], ["w2"])
+
+
+def test_a_finished_run_is_compared_on_any_mac(finished, tmp_path):
+    root, config, results, _ = finished
+    save_profile(synthetic_profile(), tmp_path / "other.nc")
+    made = compare_run(config, [root / "mac.nc", tmp_path / "other.nc"], ["halo-bal"])
+    for found, quality in made:
+        assert list(found.front) == ["rtn-w8a8", "halo-bal"]
+        assert quality["halo-bal"][0] == f"{results[2].accuracy.quality.net_kl.mean:.5f}"
+    assert {path.parent.name for path in config.out.glob("compare/*/compare.md")} == {"mac", "other"}
+    with pytest.raises(ConfigError, match=r"no halo-x in .*; the run has rtn-w8a8, halo-w4-shifted, halo-bal"):
+        compare_run(config, [root / "mac.nc"], ["halo-x"])
