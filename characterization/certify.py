@@ -143,7 +143,8 @@ def certify_set(
         design: names the weight registers and what is held.
         codes: the values; None for all, which proves the clock of a baseline.
         config: solver and time limit.
-        mode: `swap` for weights that launch with the rest, as in streaming designs; `stationary` for constant ones.
+        mode: `swap` for weights that launch with the rest, as in streaming designs; `stationary` for constant ones,
+            where a multiplexer between two of the weight's bits counts as one whose data may differ.
         folder: where finished certificates are kept.
 
     Raises:
