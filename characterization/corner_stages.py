@@ -15,7 +15,7 @@ import numpy as np
 from characterization.artifact import Provenance, cached, digest_file, digest_of
 from characterization.benches.activity import check_observed
 from characterization.benches.operands import StimulusConfig, n_transitions
-from characterization.certify import Certificate, CertifyConfig, certify_set, certify_weights
+from characterization.certify import VERSION, Certificate, CertifyConfig, certify_set, certify_weights
 from characterization.design import MacDesign
 from characterization.energy import simulate_weights
 from characterization.hold import hold_report
@@ -121,7 +121,7 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
     delays = stage(bench, f"delays-{name}", inputs, {"version": 2}, partial(measure_delays, bench, core), progress)
     proofs: dict[str, Any] = {}
     if bench.config.certify:
-        limit = {"time_limit_s": bench.config.time_limit_s, "version": 1}
+        limit = {"time_limit_s": bench.config.time_limit_s, "version": VERSION}
         prove = partial(measure_certificates, bench, core, partial(progress, f"certificates {name}"))
         proofs = stage(bench, f"certificates-{name}", inputs, limit, prove, progress)
     bound_ps = np.array(proofs.get("certified_ps", delays["topological_ps"]))
