@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from characterization.commands.energy_show import energy_summary
+from characterization.commands.energy_show import WIDTH, energy_summary
 from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
 from characterization.commands.progress import progress_bars
 
@@ -57,7 +57,7 @@ def energy(
     counts = {"uniform": np.ones(table.energy_fj.shape[1:])}
     if chain is not None:
         counts["recorded"] = table.moves(chain)
-    Console(width=max(100, Console().width)).print(energy_summary(
+    Console(width=max(WIDTH, Console().width)).print(energy_summary(
         [(f"{table.design} at {table.corner}, {name}", table, some) for name, some in counts.items()]
     ))
     print(f"written: {out}")

@@ -12,6 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+# Characters that a summary needs.
+WIDTH = 116
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -38,7 +41,7 @@ def energy_show(
 
     loaded = [load_table(path) for path in tables]
     counts = [counts_of(table, histogram) for table in loaded]
-    Console(width=max(100, Console().width)).print(energy_summary(
+    Console(width=max(WIDTH, Console().width)).print(energy_summary(
         [(f"{table.design} at {table.corner}", table, some) for table, some in zip(loaded, counts, strict=True)]
     ))
     if as_csv is not None:
@@ -75,11 +78,12 @@ def weight_rows(table: EnergyTable, counts: np.ndarray) -> Iterator[dict[str, st
 
 def energy_summary(rows: list[tuple[str, EnergyTable, np.ndarray]]) -> Table:
     """Return energies of some tables under some counts, named, as a table to print."""
+    stimuli = ". ".join(dict.fromkeys(table.stimulus for _, table, _ in rows))
     shown = Table(title="fJ per operation, leakage apart", box=SIMPLE_HEAD, caption_justify="left", pad_edge=False,
                   collapse_padding=True,
                   caption="spread: standard deviation over the moves of one weight, and their 5th and 95th percentile, "
-                  "means over weights; w=0: what a matrix of zeros costs; 9th, 16th: the cheapest; regs: of clock "
-                  f"and registers, all moves alike. {rows[0][1].stimulus}")  # fmt: skip
+                  "means over weights; w=0: of weights that are held, what a matrix of zeros costs; 9th, 16th: "
+                  f"the cheapest; regs: of clock and registers, all moves alike. {stimuli}")  # fmt: skip
     shown.add_column("design", no_wrap=True)
     for name in ("mean", "spread", "p05", "p95", "w=0", "9th", "16th", "dearest", "weight", "regs"):
         shown.add_column(name, justify="right")
