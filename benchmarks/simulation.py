@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from characterization.agreement import hold_against_icarus
 from characterization.annotation import annotate
@@ -45,7 +45,8 @@ def core_of(case: str) -> tuple[TimedNetlist, MacDesign]:
 
 def compare(cases: list[str], transitions: int) -> None:
     """Print agreement and speed of each case; weights are spread over all values."""
-    shown = Table("design", "gates", "transitions", "mismatches", "edges each", "Icarus", "bare", "alone", "engine",
+    shown = Table(Column("design", no_wrap=True), "gates", "transitions", "mismatches",
+                  "edges each", "Icarus", "bare", "alone", "engine",
                   "M edges/s", "x Icarus", "x bare", box=SIMPLE_HEAD, caption="thousand transitions per second of "
                   "processor time. Icarus: exact cells, with counters of every net's edges, and bare. The engine, with "
                   "settle times, edges and costs: each weight alone, and weights that share what they have in "
@@ -63,12 +64,13 @@ def compare(cases: list[str], transitions: int) -> None:
                       f"{found.events / found.steps:.0f}", *(f"{rate:.2f}" for rate in rates),
                       f"{found.events / found.engine_cpu_s / 1e6:.1f}", f"{rates[3] / rates[0]:.0f}",
                       f"{rates[3] / rates[1]:.0f}")
-    Console(width=130).print(shown)
+    Console(width=150).print(shown)
 
 
 def full_tables(cases: list[str]) -> None:
     """Print time and memory of the table of all pairs, two threads."""
-    shown = Table("design", "transitions", "wall s", "thousand/s", "CPU s", "thousand/s and core", "edges each", "MiB",
+    shown = Table(Column("design", no_wrap=True), "transitions", "wall s",
+                  "thousand/s", "CPU s", "thousand/s and core", "edges each", "MiB",
                   box=SIMPLE_HEAD)  # fmt: skip
     for case in cases:
         timed, design = core_of(case)

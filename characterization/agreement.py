@@ -26,7 +26,7 @@ from characterization.timed import TimedNetlist
 HASH_SEED, HASH_BITS = 20260101, 40
 # Settle times are whole femtoseconds in both.
 SAME_PS = 0.5e-3
-REPEATS = 20
+REPEATS = 100
 
 
 @dataclass(frozen=True, slots=True)
