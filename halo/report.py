@@ -187,11 +187,13 @@ def switch_section(run: Run) -> Section:
                      f"{1e6 * change.compute_s:.2f}", f"{100 * change.compute_s / total.compute_s:.2f} %"))
     columns = ("method", "loads per class", "changes per pass", "with attention and head", "µs per pass",
                "of prefill time")
-    text = ("The least number is K - 1 per dependent stage for K classes, in alternating order, again for each decoded "
-            "token; a drain is charged at each change inside a stage. The paper's 2 to 3 per inference is not "
+    plan = run.results[0].plan
+    text = ("Changes are made where they pay, at the least cost of the whole pass: at least K - 1 per dependent stage "
+            "for K classes that are kept apart, again for each decoded token; where two wavefronts meet the slower "
+            "clock runs until the old one has left, or the array drains. The paper's 2 to 3 per inference is not "
             "attainable: layers depend on each other, and loads reorder only within a matrix or among those with one "
             "input.",
-            f"Voltage: {run.results[0].plan.frequency_only}.")
+            f"Voltage: {plan.frequency_only or 'chosen for each class, layer and phase'}.")
     return Section("Clock changes", text, grids=(Grid(columns, tuple(rows), "", labels_of_ours(run.results)),))
 
 
