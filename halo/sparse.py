@@ -21,7 +21,8 @@ class SparseConfig:
     """Which weights are kept apart.
 
     Attributes:
-        rule: "saved" keeps what saves more loss than its bits would elsewhere; "sigma" all candidates, as HALO does.
+        rule: "saved" keeps a layer's sparse part where it saves more loss than its bits would, spent on all weights
+            alike; "sigma" keeps it always, as HALO does.
         outlier_sigmas: weights farther than this from the layer's mean are candidates; 0 for none.
         salient_share: the share of most Fisher-salient weights that are candidates.
         cap_share: at most this share is kept; over it, what saves the most loss wins.
@@ -50,38 +51,23 @@ def select_sparse(task: LayerTask, config: SparseConfig) -> SparsePart:
     budget = int(config.cap_share * mask.numel())
     if budget == 0 or not bool(mask.any()):
         return no_sparse(task.weight)
-    if config.rule == "saved" or int(mask.sum()) > budget:
-        saved = loss_saved(task, mask)
-        order = torch.argsort(torch.where(mask, saved, -1.0).flatten(), descending=True, stable=True)
-        count = min(budget, int(mask.sum()))
-        if config.rule == "saved":
-            count = worthwhile(saved.flatten()[order[:count]], float(torch.where(mask, 0.0, saved).sum()), task)
-        if count == 0:
-            return no_sparse(task.weight)
-        mask = torch.zeros_like(mask).view(-1).index_fill(0, order[:count], True).view(mask.shape)
+    if int(mask.sum()) > budget:
+        saved = torch.where(mask, loss_saved(task, mask), -1.0)
+        best = torch.argsort(saved.flatten(), descending=True, stable=True)[:budget]
+        mask = torch.zeros_like(mask).view(-1).index_fill(0, best, True).view(mask.shape)
     largest = torch.where(mask, task.weight.abs(), 0.0).amax(1)
     scales = torch.where(largest > 0, (largest / LARGEST_VALUE).clamp(min=SMALLEST_HALF), 0.0).half().float()
     return SparsePart(mask, torch.zeros_like(task.weight), scales)
 
 
-def worthwhile(saved: torch.Tensor, rest: float, task: LayerTask) -> int:
-    """Return how many of the first candidates save more loss than their bits would, spent on all weights alike.
+def cost_of_bits(sparse: SparsePart) -> float:
+    """Return by how much, in log loss, a sparse part must lower a layer's loss to be worth its bits.
 
-    One bit more for every weight of a layer quarters the loss `rest` of its dense part: a bit is worth ln 4 x rest /
-    weights. Each kept weight takes its value's and its column's bits, and the first one the row pointers and scales.
-
-    Args:
-        saved: the loss that each candidate saves, falling `[n]`.
-        rest: the loss of all weights that are no candidates.
-        task: the layer.
+    One bit more for every weight of a layer quarters the loss of its dense part.
     """
-    out_features, in_features = task.weight.shape
-    bit_price = math.log(4) * rest / task.weight.numel()
-    fixed = sparse_bits(0, out_features, in_features)
-    each = sparse_bits(1, out_features, in_features) - fixed
-    gain = (saved.double() - bit_price * each).cumsum(0) - bit_price * fixed
-    best = int(gain.argmax()) if len(gain) else 0
-    return best + 1 if len(gain) and float(gain[best]) > 0 else 0
+    count = int(sparse.mask.sum())
+    bits = sparse_bits(count, *sparse.mask.shape) if count else 0
+    return math.log(4) * bits / sparse.mask.numel()
 
 
 def candidates(task: LayerTask, config: SparseConfig) -> torch.Tensor:

@@ -6,18 +6,19 @@ column under the scales. Neither step raises a row's error and energy cost toget
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from halo.errors import ConfigError
 from halo.feedback import Factor, activation_order, descend, factorize, feed_back, natural_order, propagated_target
-from halo.layer_task import LayerTask, SparsePart, finish, spread
+from halo.layer_task import LayerTask, SparsePart, finish, no_sparse, spread
 from halo.layers import QuantizedLinear
 from halo.levels import make_levels
 from halo.refit import dense_target, refit_scales
 from halo.rounding import search_mixed_scales
-from halo.sparse import SparseConfig, select_sparse
+from halo.sparse import SparseConfig, cost_of_bits, select_sparse
 
 sequential = True
 
@@ -60,18 +61,44 @@ def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
         task = replace(own, weight=propagated_target(own.weight, own.hessian, own.cross, config.damping))
     order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
     factor = factorize(task.hessian, order, config.damping)
-    sparse = select_sparse(task, config.sparse)
+    parts = [select_sparse(task, config.sparse)]
+    if config.sparse.rule == "saved" and bool(parts[0].mask.any()):
+        parts.append(no_sparse(task.weight))
+    tries = [first_pass(task, part, factor) for part in parts]
+    costs = [math.log(max(error_of(task, made), 1e-300)) + cost_of_bits(made.sparse) for made in tries]
+    chosen = tries[costs.index(min(costs))]
+    codes, scales = take_turns(task, config, chosen)
+    return finish(own, codes, scales, chosen.sparse, factor.fallback)
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """Codes `[out, in]`, fold scales `[out, folds]` and the sparse part after one pass of error feedback."""
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    sparse: SparsePart
+
+
+def first_pass(task: LayerTask, sparse: SparsePart, factor: Factor) -> Draft:
+    """Return what one pass of error feedback makes of a layer with a given sparse part."""
     scales = fold_scales(task, sparse, factor)
     levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
     codes, values = feed_back(task.weight, factor, levels, sparse)
-    codes, scales = take_turns(task, config, codes, scales, replace(sparse, values=values))
-    return finish(own, codes, scales, replace(sparse, values=values), factor.fallback)
+    return Draft(codes, scales, replace(sparse, values=values))
 
 
-def take_turns(
-    task: LayerTask, config: Config, codes: torch.Tensor, scales: torch.Tensor, sparse: SparsePart
-) -> tuple[torch.Tensor, torch.Tensor]:
+def error_of(task: LayerTask, draft: Draft) -> float:
+    """Return the layer's error, each row by what it is worth."""
+    target = dense_target(task.weight, draft.sparse.values, draft.sparse.scales)
+    error = target - draft.codes * spread(draft.scales, draft.codes.shape[1], task.fold)
+    rows = ((error @ task.hessian.float()) * error).sum(1)
+    return float((rows if task.worth is None else rows * task.worth).double().sum())
+
+
+def take_turns(task: LayerTask, config: Config, draft: Draft) -> tuple[torch.Tensor, torch.Tensor]:
     """Return codes and scales after the sweeps and refits that `config` asks for, under the damped Hessian."""
+    codes, scales, sparse = draft.codes, draft.scales, draft.sparse
     hessian = task.hessian + torch.eye(len(task.hessian), device=codes.device) * (
         config.damping * task.hessian.diagonal().mean())
     target = dense_target(task.weight, sparse.values, sparse.scales)

@@ -1,10 +1,12 @@
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from halo.errors import ConfigError
-from halo.sparse import SparseConfig, candidates, select_sparse
+from halo.layer_task import no_sparse
+from halo.sparse import SparseConfig, candidates, cost_of_bits, select_sparse
 from tests.halo.test_feedback import IN, OUT, make_task
 
 
@@ -45,14 +47,13 @@ def test_without_outliers_only_salient_weights_are_candidates():
     assert int(candidates(make_task(), config).sum()) == int(0.01 * OUT * IN)
 
 
-def test_what_saves_less_than_its_bits_would_elsewhere_is_not_kept():
-    """No weight of a normal distribution is worth it; one far outlier in each of three rows is."""
+def test_a_sparse_part_must_pay_for_its_bits():
+    """A bit for every weight quarters the loss: a part that takes a bit per weight must save three quarters."""
     task = make_task()
-    assert not select_sparse(task, SparseConfig()).mask.any()
-    weight = task.weight.clone()
-    weight[[1, 5, 8], [3, 50, 190]] = 2.0
-    kept = select_sparse(replace(task, weight=weight), SparseConfig())
-    assert kept.mask.nonzero().tolist() == [[1, 3], [5, 50], [8, 190]]
+    assert cost_of_bits(no_sparse(task.weight)) == 0
+    part = select_sparse(task, SparseConfig(outlier_sigmas=1.0, cap_share=0.05))
+    bits = 120 * (8 + 8) + 13 * 16 + 12 * 16
+    assert cost_of_bits(part) == pytest.approx(math.log(4) * bits / (OUT * IN))
 
 
 def test_an_unknown_rule_is_refused():
