@@ -1,4 +1,4 @@
-"""The sky130 library characterized here, on trial: `python benchmarks/cells.py [--pdk FILE.toml] [part ...]`.
+"""The sky130 library characterized here, on trial: `python benchmarks/cells.py [part ...] [options]`.
 
 Parts: `typical`, `slow` (the cells against the foundry's), `paths` (MAC designs timed with both libraries),
 `voltages` (delays and energy of each MAC over voltage; long), `chord` (interpolation at held-out voltages), `alpha`
@@ -7,7 +7,8 @@ Parts: `typical`, `slow` (the cells against the foundry's), `paths` (MAC designs
 
 from __future__ import annotations
 
-import sys
+import argparse
+from functools import partial
 
 import cells_designs
 import cells_foundry
@@ -22,13 +23,19 @@ PARTS = {"typical": cells_foundry.typical, "slow": cells_foundry.slow,
 
 def main() -> None:
     """Run the parts named on the command line, or all."""
-    asked = sys.argv[1:]
-    pdk = read_pdk(asked.pop(1) if asked[:1] == ["--pdk"] else "sky130")
-    asked = [name for name in asked if name != "--pdk"] or list(PARTS)
-    if unknown := [name for name in asked if name not in PARTS]:
-        sys.exit(f"no part {unknown[0]!r}; give some of {', '.join(PARTS)}")
-    for name in asked:
-        PARTS[name](pdk)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--pdk", default="sky130", help="a library's name or TOML file")
+    parser.add_argument("--designs", nargs="+", default=[], help="of `voltages`: some MAC designs only")
+    parser.add_argument("--topological", action="store_true", help="of `voltages`: certify nothing, which is quick")
+    options = parser.parse_args()
+    if unknown := [name for name in options.parts if name not in PARTS]:
+        parser.error(f"no part {unknown[0]!r}; give some of {', '.join(PARTS)}")
+    pdk = read_pdk(options.pdk)
+    certify = not options.topological
+    runs = PARTS | {"voltages": partial(cells_designs.voltages, names=options.designs, certify=certify)}
+    for name in options.parts or PARTS:
+        runs[name](pdk)
         print()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,15 +66,17 @@ def paths(pdk: Pdk) -> None:
     print(f"cells that it leaves: {', '.join(sorted(known - set(used)))}")
 
 
-def voltages(pdk: Pdk) -> None:
-    """Measure every MAC design at the typical voltages: worst and codebook delays, energy per operation."""
+def voltages(pdk: Pdk, names: Sequence[str] = (), certify: bool = True) -> None:
+    """Measure MAC designs at the typical voltages: worst and codebook delays, energy per operation."""
     corners = sorted((corner for corner in pdk.corners if corner.process == "tt"), key=lambda corner: corner.voltage_v)
-    print("Each MAC design at the typical corners, register to register: the bound over all stimuli; energy is a mean")
+    print(f"MAC designs at the typical corners, register to register, {'certified' if certify else 'topological'}: "
+          "the bound over all stimuli; energy is a mean")
     print(f"over all weight values, {TRANSITIONS} transitions for each; the 9 and 16 fastest values are ranked anew.")
     print(f"{'design':<20} {'V':>6} {'worst ps':>9} {'16 fastest':>11} {'9 fastest':>10} {'floor':>7} {'fJ/op':>7}")
-    for design in designs():
-        profile = profile_mac(design.folder, pdk, corners, CharacterizeConfig(TRANSITIONS), WORK, lambda *_: None)
+    config = CharacterizeConfig(TRANSITIONS, certify=certify)
+    for design in (design for design in designs() if not names or design.name in names):
+        profile = profile_mac(design.folder, pdk, corners, config, WORK, lambda *_: None)
         for index, volt in enumerate(profile.voltage_v):
             ranked = np.sort(profile.bound_row(index, "stationary"))
             print(f"{design.name:<20} {volt:>6g} {ranked[-1]:>9.0f} {ranked[15]:>11.0f} {ranked[8]:>10.0f} "
-                  f"{profile.floor_ps[index]:>7.0f} {profile.energy_fj[index].mean():>7.0f}")
+                  f"{profile.floor_ps[index]:>7.0f} {profile.energy_fj[index].mean():>7.0f}", flush=True)
