@@ -15,6 +15,7 @@ COMPLAINT = re.compile(r"\b(error|warning|sorry)\b", re.IGNORECASE)
 HARMLESS = "vpi_iterate returned NULL for type vpiInstance"
 # Where a bench writes why it stopped; cocotb's own report only counts failures.
 FAILURE = "failure.txt"
+LAST_LINES = 3
 
 
 def require_icarus() -> None:
@@ -81,16 +82,24 @@ def run_bench(
             extra_env={"HALO_BENCH_FAILURE": str(failure.resolve()), "COCOTB_ANSI_OUTPUT": "0", **environment},
         )
         passed, failed = get_results(results)
+        died = ""
     except (RuntimeError, SystemExit) as error:
-        passed, failed = 0, f"{error} "
+        passed, failed, died = 0, 0, f"the simulator died ({str(error).rstrip('.')}); "
     if failure.is_file():
         raise SimulationError(f"{top}: {failure.read_text(encoding='utf-8').strip()} (log: {log})")
     complaint = first_complaint(log)
     if failed or not passed or complaint:
-        raise SimulationError(f"{top}: the bench {module} failed: {complaint or failed or 'no test ran'} (log: {log})")
+        reason = complaint if complaint and not died else f"{died or 'no test passed; '}its log ends: {log_end(log)}"
+        raise SimulationError(f"{top}: the bench {module} failed: {reason} (log: {log})")
 
 
 def first_complaint(log: Path) -> str:
     """Return the first line of a log with an error or warning in it, or ''."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     return next((line.strip() for line in lines if COMPLAINT.search(line) and HARMLESS not in line), "")
+
+
+def log_end(log: Path) -> str:
+    """Return the last lines of a log that say something, on one line."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    return " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:]) or "nothing"

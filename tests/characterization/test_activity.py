@@ -195,6 +195,21 @@ def test_a_bench_that_does_not_run_is_a_failure(tmp_path):
         run_bench("good", "no_such_module", tmp_path / "build", tmp_path / "run", {})
 
 
+@pytest.mark.tool
+@needs_icarus
+def test_a_simulator_that_dies_is_reported_with_its_last_words(tmp_path, monkeypatch):
+    (tmp_path / "good.v").write_text('module good; reg a; initial $display("all was well"); endmodule\n')
+    compile_bench([tmp_path / "good.v"], "good", tmp_path / "build")
+    (tmp_path / "deadly.py").write_text(
+        "import os, cocotb, cocotb.triggers\n@cocotb.test()\nasync def die(dut):\n"
+        "    await cocotb.triggers.Timer(1, 'ns')\n    print('last words', flush=True)\n    os.kill(os.getpid(), 9)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    said = r"good: the bench deadly failed: the simulator died \(.*-9\); its log ends: .*last words \(log: "
+    with pytest.raises(SimulationError, match=said):
+        run_bench("good", "deadly", tmp_path / "build", tmp_path / "run", {})
+
+
 def test_a_missing_simulator_names_its_debian_package(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissingError, match="iverilog is not on PATH; install the Debian package iverilog"):

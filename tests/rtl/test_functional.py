@@ -53,12 +53,12 @@ def test_the_mapped_netlist_of_every_design_with_its_delays_follows_its_referenc
 
 @pytest.mark.tool
 @needs_icarus
-def test_wrong_rtl_is_reported_with_clock_place_and_both_values(tmp_path):
+@pytest.mark.parametrize(("loaded", "seen"), [("weight_out + 1", "[01]+"), ("{weight_out[7:1], 1'bx}", "X+")])
+def test_wrong_or_unknown_values_are_reported_with_clock_place_and_both_values(loaded, seen, tmp_path):
     design = read_design(RTL / "systolic_pe")
     wrong = tmp_path / "systolic_pe.v"
-    text = design.sources[0].read_text().replace("weight_q <= weight_out", "weight_q <= weight_out + 1")
-    wrong.write_text(text)
-    with pytest.raises(SimulationError, match=r"clock \d+: \w+ is [01]+, its reference says [01]+"):
+    wrong.write_text(design.sources[0].read_text().replace("weight_q <= weight_out", f"weight_q <= {loaded}"))
+    with pytest.raises(SimulationError, match=rf"clock \d+: \w+ is {seen}, its reference says [01]+"):
         run_functional(replace(design, sources=(wrong,)), tmp_path, config=BenchConfig(20))
 
 
