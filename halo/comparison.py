@@ -77,7 +77,7 @@ class Comparison:
 
 def compare_models(
     models: Mapping[str, QuantizedModel], profile: MacProfile, points: PointConfig, config: DvfsConfig, work: Workload,
-    build: Build, progress: Callable[[int, int], None] | None = None,
+    build: Build, progress: Callable[[int, int], None] | None = None, *, with_front: bool = True,
 ) -> Comparison:
     """Return how methods stand beside the first of `models` on one workload, all at the profile's voltages.
 
@@ -89,6 +89,7 @@ def compare_models(
         work: one phase; linear layers alone where attention is not to dilute.
         build: makes the machine.
         progress: told methods done and in all.
+        with_front: whether every method is planned at each voltage by itself too.
     """
     plain = replace(config, objective="time", voltages=(), every_voltage=False, power_cap_w=0.0,
                     prefill_tokens_per_s=0.0, decode_tokens_per_s=0.0)
@@ -112,7 +113,7 @@ def compare_models(
         for mode in MODES:
             standings[mode].append(stand(label, mode, options[mode]))
         front[label] = tuple(point_of(voltage, stand(label, "one voltage", plain, replace(points, voltage_v=voltage)))
-                             for voltage in planned_voltages(profile, points, wide)[0])
+                             for voltage in (planned_voltages(profile, points, wide)[0] if with_front else ()))
         if progress:
             progress(done + 1, len(labels))
     return Comparison(profile.head.design, profile.head.library, base.plan.points.voltage_v,

@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from characterization.artifact import write_text
 from halo.comparison import Comparison, grids_of, waterfall
 from halo.figures import CLASS_COLORS, GRAY, INK, canvas
-from halo.page import Picture, Section, to_html, to_markdown
+from halo.page import Grid, Picture, Section, to_html, to_markdown
 
 LOSS, GAIN = CLASS_COLORS[0], CLASS_COLORS[1]
 
 
-def write_comparison(found: Comparison, quality: Mapping[str, tuple[str, str]], out: Path) -> Path:
+def write_comparison(
+    found: Comparison, quality: Mapping[str, tuple[str, str]], out: Path, ranges: Grid | None = None
+) -> Path:
     """Write compare.html, compare.md and their pictures into `out`, and return the page's path."""
     methods = list(found.front)
     fall, front = out / "waterfall.png", out / "front.png"
@@ -28,6 +30,7 @@ def write_comparison(found: Comparison, quality: Mapping[str, tuple[str, str]], 
                 pictures=(Picture(fall, f"From {found.base.method} to each method at its throughput; steps add up."),)),
         Section("Time and energy at every voltage", grids=(points,),
                 pictures=(Picture(front, "One line per method, one mark per voltage; lower left is better."),)),
+        *((Section("How far ratios move", grids=(ranges,)),) if ranges else ()),
         Section("What this rests on", points=found.base.report.assumptions),
     )
     title, lead = f"Methods on {found.design}", f"{found.library}; nominal {found.nominal_v:g} V; linear layers."

@@ -15,7 +15,7 @@ from halo.accelerators import Accelerator
 from halo.budget import Budget
 from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
-from halo.comparison import Comparison, compare_models
+from halo.comparison import compare_models, grids_of
 from halo.comparison_figures import write_comparison
 from halo.config import RunConfig
 from halo.cost import CostReport
@@ -26,7 +26,9 @@ from halo.evaluation import Quality, activation_quality, reference_quality
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.mac import load_mac
+from halo.machine import Machine, Setup
 from halo.model import list_linears, load_model, torch_tools
+from halo.page import Grid
 from halo.plan import DvfsPlan, all_zero
 from halo.plan_check import check_plan
 from halo.plugins import resolve
@@ -42,6 +44,7 @@ from halo.preparation import (
     step_of,
 )
 from halo.proof import record_vectors
+from halo.ranges import range_grid
 from halo.recipes import W8A8, Recipe, budget_recipe, choose_recipes, named_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
@@ -202,12 +205,13 @@ def evaluate_folders(
 
 
 def compare_run(
-    config: RunConfig, profiles: Sequence[Path], labels: Sequence[str] = (), progress: Progress | None = None
-) -> list[tuple[Comparison, dict[str, tuple[str, str]]]]:
-    """Return how the models of a finished run compare, on each of `profiles`: linear layers of the prompt.
+    config: RunConfig, profiles: Sequence[Path], labels: Sequence[str] = (), progress: Progress | None = None, *,
+    varied: bool = False,
+) -> list[tuple[Grid, ...]]:
+    """Return the tables of how a finished run's models compare, on each of `profiles`: linear layers of the prompt.
 
-    Also returns KL and perplexity of each method, as measured by the run. The tables, waterfalls and fronts are written
-    to `out`/compare.
+    KL and perplexity are those that the run measured. Tables, waterfalls and fronts are written to `out`/compare, with
+    `varied` also how far ratios move with margins, corners and switches.
 
     Raises:
         OutputError: the run is not finished.
@@ -224,13 +228,19 @@ def compare_run(
     name, options = next(iter(config.accelerator.items()))
     plugin = resolve("halo.accelerators", name, Accelerator)
     work = linear_only(workloads(config, facts["model_config"])["prefill"])
+
+    def build(mac: MacProfile, setup: Setup) -> Machine:
+        made: Machine = plugin.machine(mac, setup, options)
+        return made
+
     made = []
     for path in profiles:
         profile = load_mac(path)
-        found = compare_models(models, profile, config.points, config.dvfs, work,
-                               lambda mac, setup: plugin.machine(mac, setup, options), step_of(progress, str(path)))
-        write_comparison(found, quality, config.out / "compare" / path.stem)
-        made.append((found, quality))
+        found = compare_models(models, profile, config.points, config.dvfs, work, build, step_of(progress, str(path)))
+        ranges = range_grid(models, profile, config.points, config.dvfs, work, build,
+                            step_of(progress, f"{path}, varied")) if varied else None
+        write_comparison(found, quality, config.out / "compare" / path.stem, ranges)
+        made.append((*grids_of(found, quality), *([ranges] if ranges else [])))
     return made
 
 

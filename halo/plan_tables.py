@@ -58,6 +58,8 @@ def plan_lines(plan: DvfsPlan) -> Iterator[str]:
     """Yield what must be said beside the tables."""
     if plan.frequency_only:
         yield f"{plan.frequency_only}."
+    for basis in dict.fromkeys(item.basis for item in plan.classes):
+        yield f"periods of {', '.join(c.name for c in plan.classes if c.basis == basis)} rest on: {basis}"
     for result in plan.results:
         linear, whole = plan.switches_of("linear", result.phase), plan.switches_of("all", result.phase)
         lost_us = 1e6 * sum(switch.cost.time_s for switch in whole)

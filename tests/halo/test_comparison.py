@@ -7,6 +7,7 @@ from halo.comparison import MODES, compare_models, find, front_grid, mode_grid, 
 from halo.comparison_figures import write_comparison
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
+from halo.ranges import range_grid, variants
 from halo.workload import linear_only, shape_workload
 from tests.halo.synthetic import LLAMA, codebooks_of, llama_shapes, synthetic_model, synthetic_profile
 
@@ -75,3 +76,24 @@ def test_a_comparison_is_written_as_page_text_and_pictures(tmp_path):
     for row in waterfall_grid(FOUND, ["w4", "mixed"]).rows:
         assert row[0] in text
     assert image.imread(tmp_path / "waterfall.png").shape[1] == image.imread(tmp_path / "front.png").shape[1] == 1500
+
+
+def test_ranges_hold_every_variant_and_the_case_as_given():
+    build = lambda mac, setup: machine(mac, setup, Config())  # noqa: E731
+    chosen = {name: MODELS[name] for name in ("w8a8", "w4")}
+    grid = range_grid(chosen, PROFILE, POINTS, DvfsConfig(), WORK, build)
+    assert [row[0] for row in grid.rows] == [*(name for name, _, _ in variants(POINTS, DvfsConfig())), "range"]
+    for column in (1, 2):
+        low, high = map(float, grid.rows[-1][column].split(" .. "))
+        assert low <= float(grid.rows[0][column]) <= high
+        assert {float(row[column]) for row in grid.rows[:-1]} >= {low, high}
+    # A larger margin is paid by all alike; without a bubble codebooks gain nothing.
+    bare = next(row for row in grid.rows if row[0] == "no bubble per load")
+    assert float(bare[1]) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_a_profile_cannot_answer_is_said_in_its_row():
+    low = synthetic_profile(corners=[("tt", 25.0, 1.8), ("ss", 100.0, 1.7)])
+    build = lambda mac, setup: machine(mac, setup, Config())  # noqa: E731
+    grid = range_grid({name: MODELS[name] for name in ("w8a8", "w4")}, low, POINTS, DvfsConfig(), WORK, build)
+    assert next(row for row in grid.rows if row[0].startswith("supply"))[1:] == ("not in the profile",) * 2

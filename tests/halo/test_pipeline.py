@@ -325,9 +325,9 @@ def test_a_finished_run_is_compared_on_any_mac(finished, tmp_path):
     root, config, results, _ = finished
     save_profile(synthetic_profile(), tmp_path / "other.nc")
     made = compare_run(config, [root / "mac.nc", tmp_path / "other.nc"], ["halo-bal"])
-    for found, quality in made:
-        assert list(found.front) == ["rtn-w8a8", "halo-bal"]
-        assert quality["halo-bal"][0] == f"{results[2].accuracy.quality.net_kl.mean:.5f}"
+    for grids in made:
+        assert [row[0] for row in grids[0].rows] == ["rtn-w8a8", "halo-bal"]
+        assert grids[0].rows[1][1] == f"{results[2].accuracy.quality.net_kl.mean:.5f}"
     assert {path.parent.name for path in config.out.glob("compare/*/compare.md")} == {"mac", "other"}
     with pytest.raises(ConfigError, match=r"no halo-x in .*; the run has rtn-w8a8, halo-w4-shifted, halo-bal"):
         compare_run(config, [root / "mac.nc"], ["halo-x"])

@@ -1,0 +1,66 @@
+"""range_grid(): how far the ratios of a comparison move with what nobody knows exactly. Ranges, not single figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from characterization.errors import ArtifactError
+from characterization.profile import MacProfile
+from halo.comparison import compare_models, find
+from halo.dvfs import Build
+from halo.layers import QuantizedModel
+from halo.operating_point import PointConfig
+from halo.page import Grid
+from halo.plan import DvfsConfig
+from halo.workload import Workload
+
+Variant = tuple[str, PointConfig, DvfsConfig]
+
+
+def variants(points: PointConfig, config: DvfsConfig) -> tuple[Variant, ...]:
+    """Return what is varied, one thing at a time, the case as given first."""
+    margins = [(f"margin {margin:.0%}", replace(points, margin=margin), config) for margin in (0.0, 0.1, 0.2)]
+    return (
+        ("as given", points, config), *margins,
+        ("no jitter, no skew", replace(points, jitter_ps=0.0, skew_ps=0.0), config),
+        ("no cap by what is not the MAC", replace(points, cap_ghz=0.0), config),
+        ("supply may fall by 10 %", replace(points, tolerance=0.1), config),
+        ("typical corner, not signed off", replace(points, signoff=False), config),
+        ("no bubble per load", replace(points, bubble=False), config),
+        ("off-chip regulator", points, replace(config, switch="off-chip")),
+        ("array drains at changes", points, replace(config, change="drain")),
+    )
+
+
+def range_grid(
+    models: Mapping[str, QuantizedModel], profile: MacProfile, points: PointConfig, config: DvfsConfig, work: Workload,
+    build: Build, progress: Callable[[int, int], None] | None = None,
+) -> Grid:
+    """Return a row per variant: each method's time at one voltage and energy at one throughput, over the baseline's.
+
+    The baseline is planned anew in each variant. What the profile cannot answer is said in its row.
+    """
+    labels, rows, found = list(models), [], []
+    chosen = variants(points, config)
+    for done, (name, at, how) in enumerate(chosen):
+        try:
+            made = compare_models(models, profile, at, how, work, build, with_front=False)
+        except ArtifactError:
+            rows.append((name, *["not in the profile"] * (2 * len(labels) - 2)))
+        else:
+            base = made.base.report.total("all")
+            figures = []
+            for label in labels[1:]:
+                plain, bought = (find(made, mode, label).report.total("all") for mode in
+                                 ("one voltage", "one throughput"))
+                figures += [plain.total_s / base.total_s, bought.energy.total_fj / base.energy.total_fj]
+            found.append(figures)
+            rows.append((name, *(f"{figure:.3f}" for figure in figures)))
+        if progress:
+            progress(done + 1, len(chosen))
+    columns = tuple(zip(*found, strict=True))
+    rows.append(("range", *(f"{min(column):.3f} .. {max(column):.3f}" for column in columns)))
+    heads = (f"{label}: {what}" for label in labels[1:] for what in ("time", "energy at one throughput"))
+    caption = f"{profile.head.design}: ratios to {labels[0]}, planned anew in each row."
+    return Grid(("varied", *heads), tuple(rows), caption)
