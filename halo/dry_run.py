@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -12,12 +13,13 @@ from halo.codebook import Codebook, grid_codebook
 from halo.config import RunConfig
 from halo.layers import SCALE_BITS
 from halo.mac import load_mac
-from halo.model import list_linears, load_model
+from halo.model import decoder_blocks, linear_weights, list_linears, load_model
 from halo.recipes import Recipe, choose_recipes
 from halo.tokens import WindowConfig, read_windows
 
 BYTES_PER_FLOAT, BYTES_PER_DOUBLE = 4, 8
 MOMENTS = 2  # float64 [in, in] sums per layer while sensitivity is measured: plain and guided
+HIDDEN_STATES = 2  # of every calibration token: behind quantized blocks, and behind the original ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def dry_run(config: RunConfig) -> DryRun:
     modules = tuple(plan_module(name, linear, config) for name, linear in found.linears.items())
     books = {r.grid: grid_codebook(r.grid, profile, config.points) for r in recipes if not r.ours}
     plans = tuple(plan_recipe(recipe, books.get(recipe.grid), config) for recipe in recipes)
-    return DryRun(modules, plans, dict(found.skipped), memory_needs(loaded.model, modules, config))
+    return DryRun(modules, plans, dict(found.skipped), memory_needs(loaded.model, config))
 
 
 def plan_module(name: str, linear: nn.Linear, config: RunConfig) -> ModulePlan:
@@ -93,12 +95,18 @@ def plan_recipe(recipe: Recipe, book: Codebook | None, config: RunConfig) -> Rec
     return RecipePlan(recipe, low + scale, high + scale, done)
 
 
-def memory_needs(model: nn.Module, modules: tuple[ModulePlan, ...], config: RunConfig) -> dict[str, float]:
-    """Return the largest needs of memory in MB."""
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    hessians = sum(MOMENTS * module.n_in**2 + 2 * module.n_out * module.n_in for module in modules)
-    vocabulary = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
-    predictions = config.evaluation.windows * (config.evaluation.window - 1) * vocabulary
-    needs = {"model in float32": weights * BYTES_PER_FLOAT, "moments of all layers": hessians * BYTES_PER_DOUBLE,
+def memory_needs(model: nn.Module, config: RunConfig) -> dict[str, float]:
+    """Return the largest needs of memory in MB; weights themselves stay in their files."""
+    block = max(decoder_blocks(model)[1], key=linear_weights)
+    weights = sum(parameter.numel() for parameter in block.parameters())
+    linears = [part for part in block.modules() if isinstance(part, nn.Linear)]
+    moments = sum(MOMENTS * part.in_features**2 + 2 * part.weight.numel() for part in linears)
+    fields: Any = model.config
+    windows = max(config.sensitivity.windows or config.windows.windows, config.quantize.windows)
+    hidden = HIDDEN_STATES * windows * config.windows.window * int(getattr(fields, "hidden_size", 0))
+    predictions = config.evaluation.windows * (config.evaluation.window - 1) * int(fields.vocab_size)
+    needs = {"largest decoder layer in float32": weights * BYTES_PER_FLOAT,
+             "moments of its linears": moments * BYTES_PER_DOUBLE,
+             "hidden states of the calibration text": hidden * BYTES_PER_FLOAT,
              "predictions of the original": predictions * BYTES_PER_FLOAT}
     return {name: need / 1e6 for name, need in needs.items()}

@@ -14,8 +14,9 @@ from torch import nn
 
 from characterization.artifact import Provenance
 from halo.activations import quantize_activations
+from halo.blocks import Arguments, enter, run_block
 from halo.codebook import Codebook
-from halo.errors import ConfigError, ModelError
+from halo.errors import ConfigError
 from halo.layer_file import load_linear, save_linear
 from halo.layer_task import LayerTask
 from halo.layers import QuantizedLinear, QuantizedModel
@@ -50,20 +51,28 @@ class QuantizeConfig:
 
 @dataclass(eq=False)
 class BlockInputs:
-    """What enters the decoder block in turn, per batch, and the arguments that all blocks share.
+    """What enters the decoder block in turn, per batch, and what every block is given beside it.
 
     Attributes:
         hidden: hidden states behind quantized blocks.
         original: the same tokens' behind the original ones.
+        given: per batch and block.
+        index: the block in turn.
     """
 
     hidden: list[torch.Tensor]
     original: list[torch.Tensor]
-    arguments: list[tuple[tuple[Any, ...], dict[str, Any]]]
+    given: list[list[Arguments]]
+    index: int = 0
+
+    @property
+    def arguments(self) -> list[Arguments]:
+        """What the block in turn is given beside the hidden states, per batch."""
+        return [given[self.index] for given in self.given]
 
 
 class StopForward(Exception):
-    """Raised inside a forward pass once the first block's inputs are known."""
+    """Raised inside a block once a layer's inputs are known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +205,7 @@ def run_layers(
             linears = of_block[index]
             with held(block, choose_device()):
                 if plugin.sequential and tokens.ids.size and inputs is None:
-                    inputs = inputs_of_block(model, block, tokens, config)
+                    inputs = inputs_of_block(model, blocks, tokens, config)
                 done: list[QuantizedLinear] = []
                 for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
                     seen = None
@@ -287,7 +296,7 @@ def see_inputs(
 
 
 def input_of(
-    block: nn.Module, linear: nn.Linear, hidden: torch.Tensor, arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    block: nn.Module, linear: nn.Linear, hidden: torch.Tensor, arguments: Arguments
 ) -> torch.Tensor | None:
     """Return what enters `linear` when the block runs on `hidden`, `[tokens, in]`; None where it is not called."""
     caught: list[torch.Tensor] = []
@@ -307,58 +316,13 @@ def input_of(
 
 
 def inputs_of_block(
-    model: nn.Module, block: nn.Module, tokens: TokenWindows, config: QuantizeConfig
+    model: nn.Module, blocks: nn.ModuleList, tokens: TokenWindows, config: QuantizeConfig
 ) -> BlockInputs:
     """Return what enters the first block; behind no quantized layer, it is the same for both."""
     device = next(model.parameters()).device
     batches = torch.split(torch.tensor(tokens.ids[: config.windows or len(tokens.ids)]).to(device), config.batch)
-    hidden, arguments = catch_inputs(model, block, batches)
-    return BlockInputs(hidden, list(hidden), arguments)
-
-
-def catch_inputs(
-    model: nn.Module, block: nn.Module, batches: Sequence[torch.Tensor]
-) -> tuple[list[torch.Tensor], list[tuple[tuple[Any, ...], dict[str, Any]]]]:
-    """Return the hidden states that enter `block` for every batch of token ids, and its other arguments."""
-    hidden: list[torch.Tensor] = []
-    arguments: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-
-    def catch(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        first, rest = (args[0], args[1:]) if args else (kwargs.pop("hidden_states"), ())
-        hidden.append(first)
-        arguments.append((rest, dict(kwargs)))
-        raise StopForward
-
-    handle = block.register_forward_pre_hook(catch, with_kwargs=True)
-    try:
-        for batch in batches:
-            forward_until_caught(model, batch)
-    finally:
-        handle.remove()
-    return hidden, arguments
-
-
-def forward_until_caught(model: nn.Module, ids: torch.Tensor) -> None:
-    """Run `model` until the hook on a block has seen its inputs.
-
-    Raises:
-        ModelError: the hook was never called.
-    """
-    try:
-        model(input_ids=ids, use_cache=False)
-    except StopForward:
-        return
-    raise ModelError(f"{type(model).__name__}: its decoder layers are not called one by one in a forward pass; only "
-                     "models that do so can be calibrated.")
-
-
-def run_block(
-    block: nn.Module, hidden: torch.Tensor, arguments: tuple[tuple[Any, ...], dict[str, Any]]
-) -> torch.Tensor:
-    """Return a block's output hidden states; some architectures return them as the first of a tuple."""
-    result = block(hidden, *arguments[0], **arguments[1])
-    output: torch.Tensor = result[0] if isinstance(result, tuple) else result
-    return output
+    entered = enter(model, blocks, batches)
+    return BlockInputs(entered.hidden, list(entered.hidden), entered.arguments)
 
 
 def advance(
@@ -371,3 +335,4 @@ def advance(
         inputs.original[at] = run_block(block, inputs.original[at], arguments)
         with swapped(model, parts):
             inputs.hidden[at] = run_block(block, inputs.hidden[at], arguments)
+    inputs.index += 1

@@ -7,7 +7,7 @@ Per layer, with inputs `x`, and gradients `g` of the summed loss with respect to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +18,12 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from characterization.artifact import Provenance, atomic_folder, write_text
+from characterization.artifact import Provenance, write_text
+from halo.blocks import Arguments, Entered, enter, leave, run_block
 from halo.errors import ConfigError, NumericsError
-from halo.model import digest_weights, list_linears, torch_tools
+from halo.model import choose_device, decoder_blocks, digest_weights, list_linears, torch_tools
 from halo.shards import write_arrays
+from halo.streaming import held
 from halo.tokens import TokenWindows
 
 VERSION = 1
@@ -82,12 +84,11 @@ class Sensitivity:
 
 
 class Moments:
-    """Running sums of one layer; float32 products of a batch are added in float64."""
+    """Running sums of one layer's gradients; float32 products of a batch are added in float64."""
 
     def __init__(self, linear: nn.Linear) -> None:
         out_features, in_features = linear.weight.shape
-        self.hessian = torch.zeros(in_features, in_features, dtype=torch.float64)
-        self.guided = torch.zeros_like(self.hessian)
+        self.guided = torch.zeros(in_features, in_features, dtype=torch.float64)
         self.fisher = torch.zeros(out_features, in_features, dtype=torch.float64)
         self.absgrad = torch.zeros_like(self.fisher)
         self.output = torch.zeros(out_features, dtype=torch.float64)
@@ -103,8 +104,8 @@ class Moments:
         self.absgrad += (grouped_g.transpose(1, 2) @ grouped_x).abs().sum(0).double().cpu()
 
     def arrays(self, fisher_tokens: int) -> dict[str, np.ndarray]:
-        """Return the moments to save; gradients as means over tokens."""
-        return {"hessian": self.hessian.numpy(), "guided": (self.guided / fisher_tokens).numpy(),
+        """Return the moments to save, as means over tokens."""
+        return {"guided": (self.guided / fisher_tokens).numpy(),
                 "fisher": (self.fisher / fisher_tokens).numpy(), "absgrad": self.absgrad.numpy(),
                 "output": (self.output / fisher_tokens).numpy()}
 
@@ -121,7 +122,7 @@ def measure_sensitivity(
         config: how many of them.
         work: folder for the moments.
         model_digest: of the model's folder; part of the key. Where empty, the weights themselves are digested.
-        progress: called with batches done and batches in all.
+        progress: called with blocks done and blocks in all, forward and backward.
 
     Raises:
         ConfigError: no windows are asked for.
@@ -136,34 +137,117 @@ def measure_sensitivity(
     provenance = Provenance("sensitivity", inputs, {"version": VERSION, **asdict(config)}, torch_tools())
     folder = work / f"sensitivity-{provenance.key[:20]}"
     if not folder.exists():
-        moments = {name: Moments(linear) for name, linear in linears.items()}
-        measure_moments(model, linears, moments, hessian_ids, fisher_ids, config.batch, progress)
-        check_moments(moments)
-        save_moments(folder, moments, fisher_ids.numel(), provenance)
+        parts = folder.with_name(f"{folder.name}.parts")
+        parts.mkdir(parents=True, exist_ok=True)
+        measure_blocks(model, linears, hessian_ids, fisher_ids, config.batch, parts, progress)
+        write_text(parts / "provenance.json", provenance.to_json() + "\n")
+        parts.rename(folder)
     layers = {name: LayerSensitivity(name, folder / f"{name}.safetensors") for name in linears}
     return Sensitivity(layers, hessian_ids.numel(), fisher_ids.numel(), provenance)
 
 
-def measure_moments(
-    model: nn.Module, linears: Mapping[str, nn.Linear], moments: Mapping[str, Moments], hessian_ids: torch.Tensor,
-    fisher_ids: torch.Tensor, batch: int, progress: Progress | None,
+def measure_blocks(
+    model: nn.Module, linears: Mapping[str, nn.Linear], hessian_ids: torch.Tensor, fisher_ids: torch.Tensor,
+    batch: int, parts: Path, progress: Progress | None,
 ) -> None:
-    """Run both passes over the calibration windows, adding to `moments`."""
-    hessian_batches, fisher_batches = torch.split(hessian_ids, batch), torch.split(fisher_ids, batch)
-    total, done = len(hessian_batches) + len(fisher_batches), 0
-    with torch.no_grad(), hooked(linears, hessian_hook(moments)):
-        for part in hessian_batches:
-            run(model, part)
-            done += 1
+    """Write the moments of every layer to `parts`: forward block by block for Hessians, backward for gradients.
+
+    One block is in memory, with its layers' moments, and the hidden states of all windows. What enters each block of
+    the windows for gradients goes to disk, and each block is run again when the gradient comes back to it. What an
+    earlier run finished is not measured again.
+    """
+    prefix, blocks = decoder_blocks(model)
+    device = next(model.parameters()).device
+    of_block = [{name: linear for name, linear in linears.items() if name.startswith(f"{prefix}.{index}.")}
+                for index in range(len(blocks))]
+    batches = torch.split(fisher_ids.to(device), batch)
+    summed = enter(model, blocks, torch.split(hessian_ids.to(device), batch))
+    scored = enter(model, blocks, batches)
+    with torch.no_grad():
+        for index, block in enumerate(blocks):
+            keep_inputs(parts, index, scored.hidden)
+            with held(block, choose_device()):
+                advance_summing(block, of_block[index], summed, index, parts)
+                scored.hidden = [run_block(block, hidden, given[index])
+                                 for hidden, given in zip(scored.hidden, scored.arguments, strict=True)]
             if progress:
-                progress(done, total)
-    with gradients_of_activations_only(model), hooked(linears, gradient_hook(moments, fisher_ids.shape[1])):
-        for part in fisher_batches:
-            torch.autograd.backward(summed_loss(run(model, part), part))
-            model.zero_grad(set_to_none=True)
-            done += 1
-            if progress:
-                progress(done, total)
+                progress(index + 1, 2 * len(blocks))
+    gradients = [gradient_of_end(model, blocks, ids, hidden, in_tuples=scored.in_tuples)
+                 for ids, hidden in zip(batches, scored.hidden, strict=True)]
+    for index in reversed(range(len(blocks))):
+        given = [arguments[index] for arguments in scored.arguments]
+        with held(blocks[index], choose_device()):
+            gradients = gradients_before(blocks[index], of_block[index], parts, index, given, gradients)
+        (parts / f"inputs-{index}").unlink()
+        if progress:
+            progress(2 * len(blocks) - index, 2 * len(blocks))
+
+
+def keep_inputs(parts: Path, index: int, hidden: Sequence[torch.Tensor]) -> None:
+    """Write what enters a block, one tensor per batch."""
+    write_arrays(parts / f"inputs-{index}", {str(at): value.cpu().numpy() for at, value in enumerate(hidden)})
+
+
+def advance_summing(
+    block: nn.Module, linears: Mapping[str, nn.Linear], entered: Entered, index: int, parts: Path
+) -> None:
+    """Replace the hidden states in `entered` by the block's outputs, and write its layers' Hessians.
+
+    Raises:
+        NumericsError: an input is NaN or infinite.
+    """
+    missing = {name: linear for name, linear in linears.items() if not moment_files(parts, name)}
+    sums = {name: torch.zeros(linear.in_features, linear.in_features, dtype=torch.float64)
+            for name, linear in missing.items()}
+    with hooked(missing, hessian_hook(sums)):
+        entered.hidden = [run_block(block, hidden, given[index])
+                          for hidden, given in zip(entered.hidden, entered.arguments, strict=True)]
+    for name, hessian in sums.items():
+        check_finite(name, "inputs", hessian)
+        write_arrays(parts / f"{name}.hessian", {"hessian": hessian.numpy()})
+
+
+def moment_files(parts: Path, name: str) -> bool:
+    """Return whether a layer's Hessian is there, alone or with its other moments."""
+    return (parts / f"{name}.hessian").exists() or (parts / f"{name}.safetensors").exists()
+
+
+def gradient_of_end(
+    model: nn.Module, blocks: nn.ModuleList, ids: torch.Tensor, hidden: torch.Tensor, *, in_tuples: bool
+) -> torch.Tensor:
+    """Return the gradient of the summed loss with respect to what the last block gave."""
+    leaf = hidden.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = summed_loss(leave(model, blocks, ids, leaf, in_tuples=in_tuples), ids)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return gradient
+
+
+def gradients_before(
+    block: nn.Module, linears: Mapping[str, nn.Linear], parts: Path, index: int, given: Sequence[Arguments],
+    gradients: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """Return the gradients with respect to what entered a block, and write its layers' moments.
+
+    Raises:
+        NumericsError: a gradient is NaN or infinite.
+    """
+    missing = {name: linear for name, linear in linears.items() if not (parts / f"{name}.safetensors").exists()}
+    moments = {name: Moments(linear) for name, linear in missing.items()}
+    device, before = gradients[0].device, []
+    with hooked(missing, gradient_hook(moments, gradients[0].shape[1])), torch.enable_grad(), \
+            safe_open(parts / f"inputs-{index}", framework="pt") as stream:
+        for at, (arguments, gradient) in enumerate(zip(given, gradients, strict=True)):
+            leaf = stream.get_tensor(str(at)).to(device).requires_grad_()
+            before += torch.autograd.grad(run_block(block, leaf, arguments), leaf, gradient)
+    tokens = sum(gradient.shape[0] * gradient.shape[1] for gradient in gradients)
+    for name, sums in moments.items():
+        check_finite(name, "gradients", sums.fisher)
+        with safe_open(parts / f"{name}.hessian", framework="numpy") as stream:
+            hessian = stream.get_tensor("hessian")
+        write_arrays(parts / f"{name}.safetensors", {"hessian": hessian, **sums.arrays(tokens)})
+        (parts / f"{name}.hessian").unlink()
+    return before
 
 
 def run(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
@@ -190,21 +274,7 @@ def hooked(linears: Mapping[str, nn.Linear], make: Callable[[str], Callable[...,
             handle.remove()
 
 
-@contextmanager
-def gradients_of_activations_only(model: Any) -> Iterator[None]:
-    """Let only the input embedding require gradients: activations then have them, and no weight gradient is formed."""
-    before = {name: value.requires_grad for name, value in model.named_parameters()}
-    embedding = model.get_input_embeddings().weight
-    try:
-        for value in model.parameters():
-            value.requires_grad_(value is embedding)
-        yield
-    finally:
-        for name, value in model.named_parameters():
-            value.requires_grad_(before[name])
-
-
-def hessian_hook(moments: Mapping[str, Moments]) -> Callable[[str], Callable[..., None]]:
+def hessian_hook(sums: Mapping[str, torch.Tensor]) -> Callable[[str], Callable[..., None]]:
     """Return a hook maker that adds `x^T x`; modules that share one input tensor share its product."""
     latest: list[Any] = [None, None]
 
@@ -213,7 +283,7 @@ def hessian_hook(moments: Mapping[str, Moments]) -> Callable[[str], Callable[...
             if args[0] is not latest[0]:
                 flat = args[0].flatten(0, -2)
                 latest[:] = [args[0], (flat.T @ flat).double().cpu()]
-            moments[name].hessian += latest[1]
+            sums[name].add_(latest[1])
 
         return add
 
@@ -235,22 +305,12 @@ def gradient_hook(moments: Mapping[str, Moments], window: int) -> Callable[[str]
     return make
 
 
-def check_moments(moments: Mapping[str, Moments]) -> None:
-    """Check that every moment is a number.
+def check_finite(name: str, what: str, sums: torch.Tensor) -> None:
+    """Check that the sums over a layer's inputs or gradients are numbers.
 
     Raises:
         NumericsError: one is not; the message names the module.
     """
-    for name, sums in moments.items():
-        for what, value in (("inputs", sums.hessian), ("gradients", sums.fisher)):
-            if not torch.isfinite(value).all():
-                raise NumericsError(f"{name}: NaN or infinity in its {what} on the calibration text; "
-                                    "check the model in float32 on this text.")
-
-
-def save_moments(folder: Path, moments: Mapping[str, Moments], fisher_tokens: int, provenance: Provenance) -> None:
-    """Write one safetensors file per layer into `folder`, which appears only when all are there."""
-    with atomic_folder(folder) as partial:
-        for name, sums in moments.items():
-            write_arrays(partial / f"{name}.safetensors", sums.arrays(fisher_tokens))
-        write_text(partial / "provenance.json", provenance.to_json() + "\n")
+    if not torch.isfinite(sums).all():
+        raise NumericsError(f"{name}: NaN or infinity in its {what} on the calibration text; "
+                            "check the model in float32 on this text.")

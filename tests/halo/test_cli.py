@@ -178,7 +178,7 @@ def test_a_dry_run_prints_modules_models_memory_and_what_is_skipped(halo, shelf,
         "[windows]\nwindow = 32\n[evaluation]\nwindow = 32\n")
     code, said, _ = halo("run", config, "--dry-run", *ARRAY)
     assert code == 0
-    for part in ("model.layers.1.mlp.down_proj", "rtn-w8a8", "halo-perf-opt", "lm_head", "model in float32"):
+    for part in ("model.layers.1.mlp.down_proj", "rtn-w8a8", "halo-perf-opt", "lm_head", "decoder layer in float32"):
         assert part in said
     assert not (tmp_path / "out").exists()
 

@@ -66,21 +66,28 @@ def test_a_second_run_reads_what_the_first_wrote(cases, tmp_path):
     ticks = []
     arguments = (case.loaded.model, case.tokens, CONFIG, tmp_path)
     first = measure_sensitivity(*arguments, progress=lambda i, n: ticks.append((i, n)))
-    assert ticks[-1] == (6, 6)
+    assert ticks == [(1, 4), (2, 4), (3, 4), (4, 4)]
     second = measure_sensitivity(*arguments, progress=lambda *_: pytest.fail("ran"))
     assert first.digest == second.digest
 
 
-def test_a_killed_run_leaves_nothing_that_counts_as_whole(cases, tmp_path):
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_killed_run_goes_on_after_its_last_block_and_ends_with_the_same_bytes(cases, tmp_path, last):
     case = cases["llama"]
 
     def die(done, _):
-        if done == 3:
+        if done == last:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         measure_sensitivity(case.loaded.model, case.tokens, CONFIG, tmp_path, progress=die)
-    assert list(tmp_path.iterdir()) == []
+    done = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("model.layers.*.safetensors")}
+    assert len(done) == (0 if last == 1 else 7)
+    resumed = measure_sensitivity(case.loaded.model, case.tokens, CONFIG, tmp_path)
+    for name, layer in resumed.layers.items():
+        assert layer.path.read_bytes() == case.sensitivity.layers[name].path.read_bytes()
+        assert done.get(layer.path.name, layer.path.stat().st_mtime_ns) == layer.path.stat().st_mtime_ns
+    assert len(list(resumed.layers[name].path.parent.iterdir())) == 14 + 1
 
 
 def test_the_model_is_left_as_it_was(cases, tmp_path):
@@ -96,7 +103,7 @@ def test_nan_in_gradients_names_the_module(cases, tmp_path):
     model = make_model("llama")
     with torch.no_grad():
         model.lm_head.weight[0, 0] = float("inf")
-    with pytest.raises(NumericsError, match=r"model.layers.0.self_attn.q_proj: NaN or infinity in its gradients"):
+    with pytest.raises(NumericsError, match=r"model.layers.1.self_attn.q_proj: NaN or infinity in its gradients"):
         measure_sensitivity(model, cases["llama"].tokens, CONFIG, tmp_path)
 
 
