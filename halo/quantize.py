@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, overload
@@ -30,6 +30,8 @@ from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
 VERSION = 4
+
+NO_TOKENS = "no calibration token reached it: rounded from its weights alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,10 @@ def run_layers(
                         seen = see_inputs(model, block, linears[group[0]], inputs, done, config.fold)
                     for name in group:
                         if name in missing:
-                            made = plugin.quantize_layer(tasks.make(name, seen), tasks.job.method_config)
+                            task = tasks.make(name, seen)
+                            made = plugin.quantize_layer(task, tasks.job.method_config)
+                            if not task.hessian.any():
+                                made = replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
                             save_linear(layer_file(folder, name), made, tasks.job.codebooks)
                             finished += 1
                         if inputs:

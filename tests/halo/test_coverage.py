@@ -9,13 +9,15 @@ from halo.checkpoint import load_quantized, save_quantized
 from halo.codebook import GRIDS, Codebook
 from halo.datafree import uniform_sensitivity
 from halo.errors import ConfigError, ModelError
+from halo.layers import dequantize
 from halo.methods import halo as method
 from halo.model import list_linears, load_model, open_model, quiet_transformers
 from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import int8_parts, swapped
+from halo.sensitivity import SensitivityConfig, measure_sensitivity
 from halo.tiles import TileConfig, uniform_map
 from halo.tokens import no_windows
-from tests.halo.tiny import save_model
+from tests.halo.tiny import make_model, save_model
 
 BOOK = Codebook("w4-shifted", GRIDS["w4-shifted"], 1000.0)
 TILES = TileConfig(16, 16, 16, 16)
@@ -125,3 +127,22 @@ def test_without_data_weights_are_rounded_about_as_well_as_the_grid_allows(tmp_p
         dense[layer.sparse_rows, layer.sparse_cols] = False
         nearest = np.clip(np.round(weight / scale / 16), -8, 7) * 16
         assert (nearest == layer.codes)[dense].mean() > 0.999
+
+
+def test_a_layer_that_no_token_reached_falls_back_and_says_so(cases, tmp_path):
+    model = make_model("llama")
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model.model.layers[1].mlp.expert = torch.nn.Linear(48, 32)
+    config = SensitivityConfig(windows=4, fisher_windows=2, batch=2)
+    tokens = cases["llama"].tokens
+    sensitivity = measure_sensitivity(model, tokens, config, tmp_path)
+    maps = {name: uniform_map(name, part.out_features, part.in_features, TILES)
+            for name, part in list_linears(model).linears.items()}
+    job = Job((BOOK,), maps, "halo", method.Config(), QuantizeConfig(windows=4, batch=2, fold=16))
+    made = quantize(model, tokens, sensitivity, job, tmp_path)
+    assert {layer.name: layer.fallback for layer in made.layers if layer.fallback} == {
+        "model.layers.1.mlp.expert": "no calibration token reached it: rounded from its weights alone"}
+    wanted = model.get_submodule("model.layers.1.mlp.expert").weight.detach().numpy()
+    got = dequantize(next(layer for layer in made.layers if layer.fallback), 16)
+    assert np.abs(got - wanted).mean() < 0.1 * np.abs(wanted).mean()
