@@ -180,18 +180,21 @@ def prepare_pass(
     """Return the stages of a pass with every price."""
     layers = {layer.plan.layer: layer for layer in loads.layers}
     check_layers(workload, [layer.plan for layer in loads.layers], loads.skipped, loads.method)
-    stages, groups, members, prices = [], [], [], []
+    names, groups, members, prices = [], [], [], []
     for name, products in dependent_stages(workload):
         own = [(product, layers[product.layer].plan if planned else None, group)
                for product in products
                for planned in [product.kind == "linear" and product.layer in layers]
                for group in (layers[product.layer].groups if planned else (whole_group(product, machine),))]
-        priced = tuple(price_row(item, clocks, machine, candidates, config) for item in own)
-        by_class = group_by_class(own)
-        stages.append(make_stage(name, own, priced, by_class, machine))
+        names.append(name)
         groups.append(tuple(own))
-        members.append(by_class)
-        prices.append(priced)
+        members.append(group_by_class(own))
+        prices.append(tuple(price_row(item, clocks, machine, candidates) for item in own))
+    if cap_w := config.power_cap_w:
+        check_cap(cap_w, [item[2] for own in groups for item in own], [row for rows in prices for row in rows])
+        prices = [tuple(tuple(p if p and power_w(p) <= cap_w else None for p in row) for row in rows)
+                  for rows in prices]
+    stages = [make_stage(*parts, machine) for parts in zip(names, groups, prices, members, strict=True)]
     return Pass(workload, tuple(stages), tuple(groups), tuple(members), tuple(prices))
 
 
@@ -219,26 +222,28 @@ def whole_group(product: Product, machine: Machine) -> LoadGroup:
 
 def price_row(
     item: tuple[Product, LayerPlan | None, LoadGroup], clocks: Clocks, machine: Machine,
-    candidates: Sequence[ClockPoint], config: DvfsConfig,
+    candidates: Sequence[ClockPoint],
 ) -> tuple[Price | None, ...]:
-    """Return the price of a group at each point; None where its values need longer, or it would draw too much.
-
-    Raises:
-        PlanError: every point draws more than the power cap.
-    """
+    """Return the price of a group at each point; None where its values need longer."""
     product, layer, group = item
     used = used_codes(group)
     need = {v: clocks.of_group(group.codebook, used, v).period_ps for v in clocks.voltages}
-    row = [machine.price(product, layer, group, point) if point.period_ps >= need[point.voltage_v] else None
-           for point in candidates]
-    if not config.power_cap_w:
-        return tuple(row)
-    drawn = [power_w(price) if price else np.inf for price in row]
-    if min(drawn) > config.power_cap_w:
-        raise PlanError(f"dvfs.power_cap_w = {config.power_cap_w:g} is below what {group.layer} ({group.codebook}) "
-                        f"draws even at its slowest and lowest point, {min(drawn):.4g} W; raise the cap to that, or "
+    return tuple(machine.price(product, layer, group, point) if point.period_ps >= need[point.voltage_v] else None
+                 for point in candidates)
+
+
+def check_cap(cap_w: float, groups: Sequence[LoadGroup], prices: Sequence[Sequence[Price | None]]) -> None:
+    """Refuse a power cap that some group exceeds at every point; the message has the least that all can keep.
+
+    Raises:
+        PlanError: with the group that draws most at its least.
+    """
+    least = [min(power_w(price) for price in row if price) for row in prices]
+    worst = int(np.argmax(least))
+    if least[worst] > cap_w:
+        raise PlanError(f"dvfs.power_cap_w = {cap_w:g} is below what {groups[worst].layer} ({groups[worst].codebook}) "
+                        f"draws even at its slowest and lowest point, {least[worst]:.6g} W; raise the cap to that, or "
                         "add lower voltages or slower clocks (dvfs.voltages, dvfs.slowdowns).")
-    return tuple(price if watts <= config.power_cap_w else None for price, watts in zip(row, drawn, strict=True))
 
 
 def power_w(price: Price) -> float:
