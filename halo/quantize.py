@@ -167,7 +167,7 @@ class TaskMaker:
     def make(self, name: str, found: Seen | None) -> LayerTask:
         """Return the task of layer `name`; its Hessian is the sensitivity's where no other was seen."""
         linear, moments, job = self.linears[name], self.sensitivity.layers[name], self.job
-        device, n_tokens = linear.weight.device, self.n_tokens
+        device, n_tokens = choose_device(), self.n_tokens
         if found is None:
             hessian, n_tokens = torch.from_numpy(moments.read("hessian")), self.sensitivity.n_tokens
         else:
@@ -176,7 +176,8 @@ class TaskMaker:
         # Outputs erring independently, an error e of row i costs mean(g_i^2) e H e^T / 2 per token.
         worth = torch.from_numpy(moments.read("output")).float().to(device) / (2 * n_tokens)
         return LayerTask(
-            name, linear.weight.detach().float(), None if linear.bias is None else linear.bias.detach().float(),
+            name, linear.weight.detach().to(device).float(),
+            None if linear.bias is None else linear.bias.detach().to(device).float(),
             hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
             job.tiles[name], fold, worth,
             None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
@@ -191,8 +192,8 @@ def run_layers(
     """Return all layers, block by block; a sequential method sees the inputs that quantized layers produce.
 
     Inside a block, layers that share an input are quantized together, and the next ones see what these made of theirs.
-    At any time the weights of one block are in memory, and quantized layers of the same one. Blocks that an earlier run
-    finished only pass inputs on, in the same steps, so that what follows is the same.
+    At any time at most the weights of one block are in memory, and quantized layers of the same one. Blocks that an
+    earlier run finished only pass inputs on, in the same steps, so that what follows is the same.
     """
     prefix, blocks = decoder_blocks(model)
     config = tasks.job.config
@@ -205,27 +206,29 @@ def run_layers(
     with torch.no_grad():
         for index, block in enumerate(blocks[: last + 1]):
             linears = of_block[index]
-            with held(block, choose_device()):
-                if plugin.sequential and tokens.ids.size and inputs is None:
-                    inputs = inputs_of_block(model, blocks, tokens, config)
-                done: list[QuantizedLinear] = []
-                for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
-                    seen = None
-                    if inputs and missing & set(group):
+            if plugin.sequential and tokens.ids.size and inputs is None:
+                inputs = inputs_of_block(model, blocks, tokens, config)
+            done: list[QuantizedLinear] = []
+            for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
+                seen = None
+                if inputs and missing & set(group):
+                    # While a layer is quantized, only its own weights are float32 beside its Hessian.
+                    with held(block, choose_device()):
                         seen = see_inputs(model, block, linears[group[0]], inputs, done, config.fold)
-                    for name in group:
-                        if name in missing:
-                            task = tasks.make(name, seen)
-                            made = plugin.quantize_layer(task, tasks.job.method_config)
-                            if not task.hessian.any():
-                                made = replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
-                            save_linear(layer_file(folder, name), made, tasks.job.codebooks)
-                            finished += 1
-                        if inputs:
-                            done.append(load_linear(layer_file(folder, name), name))
-                        if progress:
-                            progress(finished, len(tasks.linears))
-                if inputs and index < last:
+                for name in group:
+                    if name in missing:
+                        task = tasks.make(name, seen)
+                        made = plugin.quantize_layer(task, tasks.job.method_config)
+                        if not task.hessian.any():
+                            made = replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
+                        save_linear(layer_file(folder, name), made, tasks.job.codebooks)
+                        finished += 1
+                    if inputs:
+                        done.append(load_linear(layer_file(folder, name), name))
+                    if progress:
+                        progress(finished, len(tasks.linears))
+            if inputs and index < last:
+                with held(block, choose_device()):
                     advance(model, block, done, inputs, config.fold)
     return FinishedLayers(folder, tuple(tasks.linears))
 
