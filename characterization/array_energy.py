@@ -215,7 +215,10 @@ def measure_loading(case: EnergyCase, loads: Sequence[Load]) -> float:
 
 
 def charged_loading(case: EnergyCase, rows: int) -> float:
-    """Return what `halo`'s systolic account charges for a load and element: the weight's share of the registers."""
+    """Return what `halo`'s systolic account charges for a load and element: the weight's share of the registers.
+
+    Row r of the array shifts in the clocks r .. rows-1 of a load.
+    """
     design = case.element.design
     share = design.weight_bits / (design.weight_bits + design.activation_bits + design.accumulator_bits)
-    return float(rows * share * np.mean(list(case.register_fj.values())))
+    return float((rows + 1) / 2 * share * np.mean(list(case.register_fj.values())))

@@ -115,7 +115,8 @@ def prove_plan(
         for done, check in enumerate(checks):
             progress("the same in Icarus", done, len(checks))
             found[done] = replace(found[done], icarus=check.result())
-        progress("the same in Icarus", len(checks), max(1, len(checks)))
+        if checks:
+            progress("the same in Icarus", len(checks), len(checks))
     return tuple(found)
 
 

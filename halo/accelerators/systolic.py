@@ -232,9 +232,8 @@ class Systolic:
 
     def array_energy(self, product: Product, group: LoadGroup, cycles: int, passing: int, rail: Rail) -> Energy:
         """Return what the array itself spends: useful operations, registers, idle elements, loading."""
-        count = product.count
+        count, counts = product.count, np.array(group.code_counts, dtype=np.float64)
         if group.code_counts:
-            counts = np.array(group.code_counts, dtype=np.float64)
             whole, registers = float(counts @ rail.energy_fj), float(counts @ rail.registers_fj)
         else:
             whole, registers = group.n_values * rail.mean_fj, group.n_values * float(rail.registers_fj.mean())
@@ -243,13 +242,14 @@ class Systolic:
         sum_bits = self.profile.head.accumulator_bits
         moving = sum_bits if self.config.dataflow == "os" else OPERAND_BITS
         shift_fj = float(rail.registers_fj.mean()) * moving / (2 * OPERAND_BITS + sum_bits)
-        reloads = len(self.slices(product.m)) if self.config.dataflow == "ws" else (
-            n_folds(product.m, product.n, product.k, self.array) // self.n_loads(product))
+        reloads, shifts = len(self.slices(product.m)), (self.config.rows + 1) / 2  # row r: in clocks r .. rows-1
+        if self.weights_move:
+            reloads = n_folds(product.m, product.n, product.k, self.array) // self.n_loads(product)
+            shifts = self.config.rows
         return Energy(
             mac_fj=count * product.m * (whole - registers), registers_fj=count * product.m * registers,
             idle_fj=count * (padded * float(rail.energy_fj[128]) + (cycles - slots) * self.size * rail.idle_fj),
-            loading_fj=count * group.n_loads * reloads * self.config.rows * self.size * shift_fj,
-        )
+            loading_fj=count * group.n_loads * reloads * shifts * self.size * shift_fj)
 
     def scaling_fj(self, product: Product, layer: LayerPlan | None, rail: Rail) -> float:
         """Return the energy outside the array: a multiply-add per scale, an integer add for a fold without its own."""

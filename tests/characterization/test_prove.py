@@ -166,6 +166,7 @@ def test_the_tables_predict_the_arrays_energy(silicon, made, tmp_path):
     assert abs(books.error) < 0.1
     assert 0 < books.register_fj < books.zero_fj < books.array_fj
     assert 0 < books.loading_fj < ROWS * books.array_fj
+    assert 0.5 < books.charged_loading_fj / books.loading_fj < 2
 
 
 def test_an_array_takes_elements_with_its_ports_and_registered_outputs_only(made):
