@@ -155,33 +155,36 @@ def within(
     found = Best(quick, quick.energy_fj, bound, quick.energy_fj, "dynamic programming, LP bound")
     if found.gap <= gap:
         return found
-    better = solve_milp(stages, changes, max_time_s, price, found, nodes)
-    if better is None:
-        return found
-    return Best(better, better.energy_fj, bound, quick.energy_fj, "dynamic programming, LP bound, MILP (HiGHS)")
+    better, how = solve_milp(stages, changes, max_time_s, price, found, nodes)
+    chosen = better or quick
+    return Best(chosen, chosen.energy_fj, bound, quick.energy_fj, f"dynamic programming, LP bound, {how}")
 
 
 def solve_milp(
     stages: Sequence[Stage], changes: Changes, max_time_s: float, price: float, found: Best, nodes: int
-) -> Schedule | None:
+) -> tuple[Schedule | None, str]:
     """Return the schedule of least energy within the limit, out of arrangements whose reduced cost allows a better one.
 
     One binary per arrangement, one flow per pair of points between stages: what leaves a stage at a point enters the
-    next one. None where no better one is found.
+    next one. Also returns what became of it; None where no better one is
+    found.
     """
     slack = found.value - found.bound
     columns = prune([stage_columns(stage, changes, price, slack) for stage in stages], changes, price, slack)
-    if sum(len(item.arrangements) for item in columns) > MAX_COLUMNS:
-        return None
+    size = sum(len(item.arrangements) for item in columns)
+    if size > MAX_COLUMNS:
+        return None, f"no MILP: {size} arrangements could be better, at most {MAX_COLUMNS} are searched"
     model = Flow(columns, changes)
     result = milp(model.cost, constraints=model.constraints(max_time_s), integrality=model.integrality,
                   bounds=Bounds(0, 1), options={"node_limit": nodes, "mip_rel_gap": 1e-6})
     if result.x is None:
-        return None
+        return None, f"MILP (HiGHS): nothing found in {nodes} nodes"
     chosen = model.chosen(result.x)
     schedule = schedule_of([item.arrangements[at] for item, at in zip(columns, chosen, strict=True)], stages, changes)
     feasible = schedule.time_s <= max_time_s * (1 + EXACT)
-    return schedule if feasible and schedule.energy_fj < found.value else None
+    if feasible and schedule.energy_fj < found.value:
+        return schedule, "MILP (HiGHS)"
+    return None, "MILP (HiGHS): nothing better"
 
 
 def prune(columns: Sequence[Columns], changes: Changes, price: float, slack: float) -> list[Columns]:
