@@ -103,11 +103,24 @@ def synthesize(
     try:
         netlist = Netlist.from_text(run_yosys(request, work))
     except SynthesisError:
-        check_cells(read_liberty(liberty), dont_use)
+        explain(liberty, dont_use)
         raise
     check_driven(netlist)
     check_reach(netlist, design)
     return netlist
+
+
+def explain(liberty: tuple[Path, ...], dont_use: tuple[str, ...]) -> None:
+    """Say more than Yosys does of why synthesis failed, where the cells are the reason.
+
+    Raises:
+        LibertyError: a gate has no delays, or no flip-flop can be used.
+    """
+    try:
+        library = read_liberty(liberty)
+    except LibertyError:  # what Yosys said of the file stands
+        return
+    check_cells(library, dont_use)
 
 
 def check_cells(library: CellLibrary, dont_use: tuple[str, ...]) -> None:
