@@ -36,6 +36,8 @@ Mode = Literal["stationary", "swap"]
 Progress = Callable[[int, int], None]
 # Of the semantics: results of another one are not taken up.
 VERSION = 2
+# Values next to each other have like witnesses: so many are searched one after the other, each from those before it.
+FAMILY = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,7 @@ def certify_weights(
         mode: whether the weight is constant or launched with the rest.
         config: solver and time limit of each value.
         workers: processes; the result does not depend on it.
-        progress: called with (values done, values).
+        progress: called with (values done, values), for every family of values.
         folder: where finished values are kept; a killed run takes up what is there.
 
     Raises:
@@ -253,37 +255,49 @@ def run_jobs(
     progress: Progress | None, folder: Path | None,
 ) -> list[Found]:
     """Return what was found for each job, in order."""
-    paths = [result_path(folder, core, job, config) for job in jobs]
+    paths = [result_path(folder, core, family_of(jobs, index), config) for index in range(len(jobs))]
     found = {index: read_found(path) for index, path in enumerate(paths) if path and path.is_file()}
-    pending = [index for index in range(len(jobs)) if index not in found]
-    for index, result in solve_jobs(core, {index: jobs[index] for index in pending}, config, workers):
-        found[index] = result
-        if path := paths[index]:
-            write_text(path, found_text(result, names[index]))
+    families = {start: jobs[start : start + FAMILY] for start in range(0, len(jobs), FAMILY)}
+    pending = {start: family for start, family in families.items()
+               if not found.keys() >= set(range(start, start + len(family)))}
+    for start, results in solve_families(core, pending, config, workers):
+        for index, result in enumerate(results, start):
+            found[index] = result
+            if path := paths[index]:
+                write_text(path, found_text(result, names[index]))
         if progress:
             progress(len(found), len(jobs))
     return [found[index] for index in range(len(jobs))]
 
 
-def solve_jobs(
-    core: FloatingCore, jobs: dict[int, Job], config: CertifyConfig, workers: int
-) -> Iterator[tuple[int, Found]]:
-    """Yield (index, found) of each job as it ends."""
-    if min(workers, len(jobs)) <= 1:
-        yield from ((index, solve_job(core, config, job)) for index, job in jobs.items())
+def family_of(jobs: list[Job], index: int) -> list[Job]:
+    """Return a job after those of its family that come before it: what its result depends on."""
+    return jobs[index - index % FAMILY : index + 1]
+
+
+def solve_families(
+    core: FloatingCore, families: dict[int, list[Job]], config: CertifyConfig, workers: int
+) -> Iterator[tuple[int, list[Found]]]:
+    """Yield (index of the first job, what was found for each) of every family as it ends."""
+    if min(workers, len(families)) <= 1:
+        yield from ((start, solve_family(core, config, jobs)) for start, jobs in families.items())
         return
     with ExitStack() as stack:
         # Processes are started afresh: a forked one would inherit whatever threads hold.
-        pool = stack.enter_context(ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")))
+        pool = stack.enter_context(ProcessPoolExecutor(min(workers, len(families)), get_context("spawn")))
         stack.callback(pool.shutdown, cancel_futures=True)
-        running = {pool.submit(partial(solve_job, core, config), job): index for index, job in jobs.items()}
+        running = {pool.submit(partial(solve_family, core, config), jobs): start for start, jobs in families.items()}
         for future in as_completed(running):
             yield running[future], future.result()
 
 
-def solve_job(core: FloatingCore, config: CertifyConfig, job: Job) -> Found:
-    """Return what is found for one job."""
-    return search(case_of(core, job), job.members, config)
+def solve_family(core: FloatingCore, config: CertifyConfig, jobs: list[Job]) -> list[Found]:
+    """Return what is found for each job of a family; the witnesses of one are where the next one starts."""
+    found: list[Found] = []
+    for job in jobs:
+        known = [] if job.members else [one.witness for one in found]
+        found.append(search(case_of(core, job), job.members, config, known))
+    return found
 
 
 def case_of(core: FloatingCore, job: Job) -> FloatingCase:
@@ -291,14 +305,15 @@ def case_of(core: FloatingCore, job: Job) -> FloatingCase:
     return floating_case(core, job.fixed, job.still)
 
 
-def result_path(folder: Path | None, core: FloatingCore, job: Job, config: CertifyConfig) -> Path | None:
-    """Return where a job's result is kept, by a digest of all that it depends on."""
+def result_path(folder: Path | None, core: FloatingCore, jobs: list[Job], config: CertifyConfig) -> Path | None:
+    """Return where the last job's result is kept, by a digest of all that it depends on."""
     if folder is None:
         return None
-    arrays = (*core.gates, core.launch_as, core.twin, core.sink_net, core.setup_as, job.fixed, job.still)
-    members = asdict(job.members) if job.members else None
+    arrays = (*core.gates, core.launch_as, core.twin, core.sink_net, core.setup_as)
+    cases = (array for job in jobs for array in (job.fixed, job.still))
+    members = [job.members and asdict(job.members) for job in jobs]
     text = digest_of({"config": asdict(config), "version": VERSION, "sources": core.sources, "members": members})
-    key = digest_bytes(text.encode() + b"".join(array.tobytes() for array in arrays))
+    key = digest_bytes(text.encode() + b"".join(array.tobytes() for array in (*arrays, *cases)))
     return folder / f"certified-{key[:20]}.json"
 
 

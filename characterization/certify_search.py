@@ -8,8 +8,10 @@ nothing can be later it is the exact delay. The same vector attains it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -28,6 +30,8 @@ FIRST_STEP, GROWTH = 0.004, 1.7
 DEEP, STARTS = 3, 3
 # Once so many vectors in a row were beaten by another, the next time asked lies in the middle of what is left.
 PATIENCE = 4
+# So many of the witnesses of like cases are climbed from.
+BEST = 2
 # The clock is looked at after so many conflicts.
 CONFLICTS, PATIENT = 2000, 20_000
 
@@ -91,14 +95,28 @@ class Found:
         return self.lower_as == self.upper_as
 
 
-def search(case: FloatingCase, members: Members | None, config: CertifyConfig) -> Found:
-    """Return the latest requirement over all vectors that the case and `members` allow."""
+def search(
+    case: FloatingCase, members: Members | None, config: CertifyConfig, known: Sequence[np.ndarray] = ()
+) -> Found:
+    """Return the latest requirement over all vectors that the case and `members` allow.
+
+    Args:
+        case: what is fixed.
+        members: values that some sources take together.
+        config: solvers and time limit.
+        known: witnesses of like cases without members `[source]`. They change what is asked, not what is found: vectors
+            that are late there are late here too, so the first question is whether anything is later still. With a time
+            limit it is not: the bounds proved on the way down are what is left when it strikes.
+    """
+    assert not (members and known)
     deadline = time.process_time() + config.time_limit_s if config.time_limit_s else None
     still = (case.fixed != UNKNOWN) | ~matters(case.core)
     for lane in members.lanes if members else ():
         still[[source for source, _ in lane]] = True
     lower, vector = climb(case, any_vector(case, members), still)
-    upper, step, beaten, asked = max(case.topological_as, lower), FIRST_STEP, 0, 0
+    for start in latest_of(case, known):
+        lower, vector = max((lower, vector), climb(case, start, still), key=itemgetter(0))
+    upper, step, beaten, asked = max(case.topological_as, lower), FIRST_STEP, int(bool(known) and not deadline), 0
     while lower < upper:
         if (asked, beaten) == (DEEP, 0):
             lower, vector = climb_again(case, vector, lower, still)
@@ -155,6 +173,14 @@ def climb(case: FloatingCase, vector: np.ndarray, still: np.ndarray) -> tuple[in
         vector[flips[found.argmax()]] ^= 1
         vector = with_twins(case, vector)
     return best, vector
+
+
+def latest_of(case: FloatingCase, known: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the BEST latest vectors among the witnesses of other cases, once they have this one's fixed values."""
+    if not known:
+        return np.empty((0, case.fixed.size), dtype=np.uint8)
+    vectors = with_twins(case, np.where(case.fixed == UNKNOWN, np.stack(known), case.fixed).astype(np.uint8))
+    return vectors[np.argsort(-settle_as(case, vectors), kind="stable")[:BEST]]
 
 
 def climb_again(

@@ -72,6 +72,18 @@ def test_the_search_finds_the_latest_of_all_vectors(seed, fixed, still, solver):
 
 
 @settings(deadline=None, max_examples=60)
+@given(SEEDS, st.lists(st.sampled_from((0, 1, UNKNOWN)), min_size=7, max_size=7), st.integers(1, 4))
+def test_what_is_known_of_other_cases_changes_no_result(seed, fixed, n_known):
+    timed = random_core(seed, n_sources=7, n_gates=50)
+    case = floating_case(floating_core(timed, timed.sinks), np.array(fixed, dtype=np.int8), np.zeros(7, dtype=bool))
+    known = list(np.random.default_rng(seed).integers(0, 2, (n_known, 7), dtype=np.uint8))
+    alone, helped = search(case, None, CertifyConfig()), search(case, None, CertifyConfig(), known)
+    assert (helped.lower_as, helped.upper_as) == (alone.lower_as, alone.upper_as)
+    assert ((helped.witness == fixed) | (case.fixed == UNKNOWN)).all()
+    assert settle_as(case, helped.witness[None])[0] == helped.lower_as
+
+
+@settings(deadline=None, max_examples=60)
 @given(SEEDS, st.sets(st.integers(0, 7), min_size=1), st.booleans())
 def test_a_set_is_as_late_as_its_latest_member_in_any_lane(seed, codes, launched):
     timed = random_core(seed, n_sources=8)
