@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,17 @@ from characterization.netlist import Netlist
 from characterization.pdk import Pdk
 from characterization.pipeline import reopen
 from characterization.profile import MacProfile
+from characterization.proof_file import (
+    ClassRecord,
+    EnergyRecord,
+    OutsideRecord,
+    ProofRecord,
+    ReplayRecord,
+    RunRecord,
+)
 from characterization.proof_loads import find_witness, tile_loads, witness_load
 from characterization.proof_vectors import ProofClass, ProofTile, ProofVectors
-from characterization.prove import ClassProof, ProveConfig, Silicon, prove_class
+from characterization.prove import ClassProof, Outcome, ProveConfig, Silicon, prove_class
 from characterization.timed import TimedNetlist
 
 # Loads whose energy is summed.
@@ -62,6 +71,34 @@ class PlanProofConfig:
     period_ps: float | None = None
     activations: np.ndarray | None = None
     array_rtl: Path = Path("rtl/systolic_array")
+
+
+def to_record(
+    vectors: ProofVectors, vectors_digest: str, config: PlanProofConfig, found: Sequence[PlanProof]
+) -> ProofRecord:
+    """Return what is kept of a proof, with the digests of what it ran."""
+    array = config.array
+    asked = {"rows": array.rows, "columns": array.columns, "tiles": array.tiles, "cycles": array.cycles,
+             "seed": array.seed, "icarus_cycles": config.icarus_cycles, "period_ps": config.period_ps,
+             "own_activations": config.activations is None}
+    return ProofRecord(vectors.method, vectors.design, vectors.profile_digest, vectors.netlist_digest, vectors_digest,
+                       asked, tuple(map(class_record, found)))
+
+
+def class_record(found: PlanProof) -> ClassRecord:
+    """Return what is kept of one class."""
+    timing, clock, outside, replay = found.timing, found.timing.clock, found.timing.outsider, found.icarus
+    energy = EnergyRecord(**{name: getattr(found.books, name) for name in EnergyRecord.__dataclass_fields__})
+    return ClassRecord(
+        clock.name, clock.corner, clock.voltage_v, clock.delay_ps, timing.tiles, timing.witnesses,
+        run_record(timing.planned), run_record(timing.early), timing.shortest_ps,
+        OutsideRecord(outside.weight, outside.certified_ps, run_record(outside.outcome)) if outside else None, energy,
+        ReplayRecord(replay.cycles, replay.captures, replay.differ) if replay else None, found.holds)
+
+
+def run_record(outcome: Outcome) -> RunRecord:
+    """Return what is kept of one run."""
+    return RunRecord(**asdict(outcome))
 
 
 def check_origin(vectors: ProofVectors, profile: MacProfile) -> None:
@@ -188,4 +225,4 @@ def against_icarus(case: Case, profile: MacProfile, config: PlanProofConfig, fol
                                      config.array_rtl, folder)
 
 
-__all__ = ["PlanProof", "PlanProofConfig", "check_origin", "prove_plan"]
+__all__ = ["PlanProof", "PlanProofConfig", "check_origin", "prove_plan", "to_record"]

@@ -50,6 +50,10 @@ def prove(
     liberty: LibertyPath = None,
     seed: Annotated[int, typer.Option(help="seed of the states from which witnesses are entered")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="threads")] = 2,
+    out: Annotated[
+        Path | None, typer.Option(help="what was seen, as JSON; default: proof.json beside the plan, where `halo "
+                                       "report` finds it, unless another clock or other activations are given")
+    ] = None,
     work: WorkPath = Path("build/characterize"),
 ) -> None:
     """Run a plan's tiles on an array of gates at the planned clock, and compare every result with the integers.
@@ -59,17 +63,20 @@ def prove(
 
     Example: `characterize prove build/demo/results/halo-bal --array 4x4 --tiles 1`
     """
+    from characterization.artifact import digest_file
     from characterization.pipeline import select_pdk
     from characterization.profile_file import load_profile
-    from characterization.proof_vectors import load_vectors, read_activations
+    from characterization.proof_file import PROOF_FILE, save_proof
+    from characterization.proof_vectors import VECTORS_FILE, load_vectors, read_activations
     from characterization.prove import ProveConfig
-    from characterization.prove_plan import PlanProofConfig, check_origin, prove_plan
+    from characterization.prove_plan import PlanProofConfig, check_origin, prove_plan, to_record
 
     rows, columns = array_size(array)
     if period is not None and not period > 0:
         raise SimulationError(f"--period {period:g}: a clock needs a positive period, in picoseconds.")
     vectors = load_vectors(plan)
     folder = plan if plan.is_dir() else plan.parent
+    vectors_digest = digest_file(plan / VECTORS_FILE if plan.is_dir() else plan)
     measured = load_profile(profile or profile_beside(folder, vectors.design))
     check_origin(vectors, measured)
     given = None
@@ -80,6 +87,11 @@ def prove(
     with progress_bars() as progress:
         found = prove_plan(vectors, measured, design or Path("rtl") / vectors.design, library, config, work, progress)
     show(vectors.method, array, found)
+    if out is None and period is None and activations is None:
+        out = folder / PROOF_FILE
+    if out is not None:
+        save_proof(to_record(vectors, vectors_digest, config, found), out)
+        print(f"written: {out}")
     if failed := [one.timing.clock.name for one in found if not one.holds]:
         raise SimulationError(f"the plan of {vectors.method} is not proved: {', '.join(failed)}.")
 

@@ -1,16 +1,20 @@
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
-from characterization import cli
+from characterization import cli, prove_plan
 from characterization.array_energy import ArrayBooks
+from characterization.array_icarus import ArrayAgreement
 from characterization.artifact import Provenance
 from characterization.commands.prove import array_size, energy_table, failing_table, profile_beside, timing_table
 from characterization.errors import ArtifactError, SimulationError
 from characterization.profile_file import save_profile
+from characterization.proof_file import load_proof, save_proof
 from characterization.proof_vectors import ProofClass, ProofTile, ProofVectors, save_vectors
 from characterization.prove import ClassProof, Outcome, Outsider
+from characterization.prove_plan import PlanProof
 from tests.characterization.synthetic import synthetic_profile
 
 FAST = ProofClass("fast", (-8, 0, 8), 1.8, 1200.0, 1100.0, "ss", "tt")
@@ -72,6 +76,39 @@ def test_an_array_is_rows_by_columns():
 def cells(table, row):
     return dict(zip([column.header for column in table.columns], [list(c.cells)[row] for c in table.columns],
                     strict=True))
+
+
+def found_proofs():
+    run, early = Outcome(1200.0, 20_100, 80_000, 0, 0, 1090.5), Outcome(1089.5, 77, 300, 2, 3, 1090.5)
+    outside = Outsider(7, 1095.0, Outcome(1100.0, 100, 400, 5, 1, 1110.0))
+    books = ArrayBooks(100.0, 104.0, 130.0, 25.0, 40.0, 50.0, 45.0, 1000)
+    timing = ClassProof(FAST, ("made up",), run, ((8, 1100.0, 1090.5),), early, 1090.5, outside)
+    return (PlanProof(timing, books, ArrayAgreement(241, 192_800, 0, 0)),)
+
+
+def test_a_proof_is_kept_beside_the_plan_and_read_back_the_same(folder, monkeypatch, capsys):
+    monkeypatch.setattr(prove_plan, "prove_plan", lambda *_: found_proofs())
+    monkeypatch.setattr(sys, "argv", ["characterize", "prove", str(folder), "--pdk", "osu018"])
+    with suppress(SystemExit):
+        cli.main()
+    assert f"written: {folder / 'proof.json'}" in capsys.readouterr().out
+    kept = load_proof(folder / "proof.json")
+    assert kept.why_stale(folder, synthetic_profile().digest) == ""
+    (one,) = kept.classes
+    assert (one.name, one.holds, one.planned.cycles, one.early.mismatches) == ("fast", True, 20_100, 2)
+    assert (one.outside.run.mismatches, one.energy.table_fj, one.replay.captures) == (5, 104.0, 192_800)
+    save_proof(kept, folder / "again.json")
+    assert (folder / "again.json").read_bytes() == (folder / "proof.json").read_bytes()
+    assert "made on profile" in kept.why_stale(folder, "another")
+    (folder / "vectors.nc").unlink()
+    assert "vectors.nc beside the plan is missing" in kept.why_stale(folder, synthetic_profile().digest)
+
+
+def test_a_proof_that_cannot_be_read_is_named(tmp_path):
+    for text, said in (("{", "not a readable proof"), ('{"schema": 9}', "proof schema 9, this program reads 1")):
+        (tmp_path / "proof.json").write_text(text)
+        with pytest.raises(ArtifactError, match=f"{said}.*run `characterize prove"):
+            load_proof(tmp_path / "proof.json")
 
 
 def test_tables_show_slack_failures_and_what_margin_hides():
