@@ -149,6 +149,15 @@ def quality_table(found: Mapping[str, Quality]) -> Table:
     return shown
 
 
+def show_schema(wanted: bool) -> None:
+    """Print the JSON Schema of plans and stop, where that is asked for."""
+    if wanted:
+        from halo.plan_file import plan_schema
+
+        print(plan_schema(), end="")
+        raise typer.Exit
+
+
 @app.command()
 def plan(
     source: Annotated[Path, typer.Argument(help="quantized folder; with --check, a plan")],
@@ -156,6 +165,8 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", help="the plan to write (JSON)")] = None,
     check: Annotated[bool, typer.Option("--check", help="check a plan against the profile, write nothing")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="write every change of voltage or clock as CSV")] = None,
+    _schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of plans and stop", is_eager=True,
+                                          callback=show_schema)] = False,
     config: Base = None,
     overrides: Overrides = None,
 ) -> None:

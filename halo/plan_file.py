@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def plan_to_json(plan: DvfsPlan) -> str:
                "switch_us": plan.switch_us, "switch_energy_fj": plan.switch_energy_fj,
                "gap": {result.phase: result.gap for result in plan.results}}
     return json.dumps({"schema": SCHEMA, "kind": "halo.DvfsPlan", "summary": summary, **fields}, indent=1) + "\n"
+
+
+def plan_schema() -> str:
+    """Return the JSON Schema (draft 2020-12) that every saved plan satisfies."""
+    return (files("halo") / "plan.schema.json").read_text(encoding="utf-8")
 
 
 def save_plan(plan: DvfsPlan, path: Path) -> None:

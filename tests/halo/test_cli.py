@@ -1,4 +1,5 @@
 import errno
+import json
 import re
 import sys
 
@@ -52,6 +53,12 @@ def fails(done):
     lines = error.strip().splitlines()
     assert len(lines) == 1, error
     return lines[0]
+
+
+def test_the_schema_of_plans_is_printed_without_a_plan(halo):
+    code, said, _ = halo("plan", "--schema")
+    assert code == 0
+    assert json.loads(said)["$schema"].endswith("draft/2020-12/schema")
 
 
 COMMANDS = ("quantize", "evaluate", "plan", "estimate", "run", "compare", "report", "export", "inspect")
