@@ -17,6 +17,7 @@ GRIDS: dict[str, tuple[int, ...]] = {
     "w3-shifted": tuple(range(-128, 128, 32)),
     "w4-low": tuple(range(-8, 8)),
     "w3-low": tuple(range(-4, 4)),
+    "pot": (-128, -64, -32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32, 64),  # what `rtl/systolic_pe_pot` has
 }
 
 

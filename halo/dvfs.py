@@ -64,16 +64,28 @@ def plan_dvfs(
         PlanError: tiles that do not divide the array, scales of another fold, no operating point, or a budget that
             nothing keeps.
     """
+    build = build or default_build(config)
+    loads = loads_of(quantized, profile, points, config, build, progress)
+    return plan_loads(loads, profile, points, config, workloads, build)
+
+
+def loads_of(
+    quantized: QuantizedModel, profile: MacProfile, points: PointConfig, config: DvfsConfig, build: Build,
+    progress: Progress | None = None,
+) -> ModelLoads:
+    """Return the loads of a quantized model, each in the class of its slowest tile at the nominal voltage.
+
+    Raises:
+        PlanError: tiles that do not divide the array, scales of another fold, or two codebooks of one name.
+    """
     names = [book.name for book in quantized.codebooks]
     if len(set(names)) != len(names):
         raise PlanError(f"two codebooks share a name: {', '.join(names)}; rename one.")
     codebooks = {book.name: book.codes for book in quantized.codebooks}
     clocks = make_clocks(codebooks, profile, points, config)
     rank = {name: clocks.at(clocks.together[name], clocks.nominal_v, name).period_ps for name in codebooks}
-    build = build or default_build(config)
     unit = build(profile, setup_of(clocks, 8.0, has_sparse=False, config=config)).unit
-    loads = model_loads(quantized, rank, config.array_rows, config.array_cols, unit, progress)
-    return plan_loads(loads, profile, points, config, workloads, build)
+    return model_loads(quantized, rank, config.array_rows, config.array_cols, unit, progress)
 
 
 def plan_loads(

@@ -64,6 +64,8 @@ METHODS: Mapping[str, Recipe] = {recipe.label: recipe for recipe in (
            options={"grouped": True}),
     Recipe("gptq-w3a8-grouped", "gptq", "w3-shifted", None, f"GPTQ, int3 shifted by 5 bits, {PER_FOLD}",
            options={"grouped": True}),
+    Recipe("gptq-pot", "gptq", "pot", None, f"GPTQ, powers of two, {PER_CHANNEL}"),
+    Recipe("gptq-pot-grouped", "gptq", "pot", None, f"GPTQ, powers of two, {PER_FOLD}", options={"grouped": True}),
     Recipe("awq-w4a8", "awq", "w4-shifted", None, f"AWQ-like input scaling, int4 shifted by 4 bits, {PER_FOLD}"),
     Recipe("awq-w3a8", "awq", "w3-shifted", None, f"AWQ-like input scaling, int3 shifted by 5 bits, {PER_FOLD}"),
     Recipe("squeeze-w4a8", "squeeze", "all", None,
@@ -73,6 +75,7 @@ METHODS: Mapping[str, Recipe] = {recipe.label: recipe for recipe in (
            options={"values": 8}),
     Recipe(SHIFTED_W4A8, "halo", "w4-shifted", None, f"int4 shifted by 4 bits {SAME}"),
     Recipe("halo-w3-shifted", "halo", "w3-shifted", None, f"int3 shifted by 5 bits {SAME}"),
+    Recipe("halo-pot", "halo", "pot", None, f"powers of two {SAME}"),
     searched(8), searched(9), searched(16),
 )}
 

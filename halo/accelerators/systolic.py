@@ -30,6 +30,7 @@ from halo.loads import LayerPlan, LoadGroup, LoadUnit
 from halo.machine import ClockPoint, Setup, supply_change
 from halo.memory import Dram, find_dram, find_sram
 from halo.plan import DvfsPlan, Transition
+from halo.rail import Rail, rail_at
 from halo.workload import Product, Workload
 
 MAX_PRODUCT = 128 * 128
@@ -114,32 +115,20 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Rail:
-    """What the array's elements spend at one voltage; energies per operation `[256]`."""
-
-    energy_fj: np.ndarray
-    registers_fj: np.ndarray
-    leakage_nw: float
-
-    @property
-    def mean_fj(self) -> float:
-        """Energy of one operation, mean over all 256 values."""
-        return float(self.energy_fj.mean())
-
-    @property
-    def idle_fj(self) -> float:
-        """Energy of an element in a cycle without operands: clock and registers at weight 0."""
-        return float(self.registers_fj[128])
-
-
-@dataclass(frozen=True, eq=False)
 class Systolic:
-    """The array set up for a plan."""
+    """The array set up for a plan.
+
+    Attributes:
+        rails: of the array's elements, by voltage.
+        outside: of the int8 MACs beside the array (sparse engine, scaling, adds), by voltage; the same where the
+            array's elements are such MACs themselves.
+    """
 
     config: Config
     profile: MacProfile
     setup: Setup
     rails: Mapping[float, Rail]
+    outside: Mapping[float, Rail]
 
     @property
     def name(self) -> str:
@@ -180,10 +169,11 @@ class Systolic:
         """Return the energy of moving `bits` through an SRAM of the table."""
         return bits * find_sram(name, "sram").read_pj_per_bit * self.config.sram_scale * FJ_PER_PJ
 
-    def leakage_fj(self, rail: Rail, time_s: float) -> float:
+    def leakage_fj(self, voltage_v: float, time_s: float) -> float:
         """Return the leakage of all elements, and of the sparse engine's where there is one."""
-        elements = self.size + self.config.lanes * self.setup.has_sparse
-        return elements * rail.leakage_nw * time_s * PS_PER_S * FJ_PER_NW_PS
+        lanes = self.config.lanes * self.setup.has_sparse
+        leakage_nw = self.size * self.rails[voltage_v].leakage_nw + lanes * self.outside[voltage_v].leakage_nw
+        return leakage_nw * time_s * PS_PER_S * FJ_PER_NW_PS
 
     def slices(self, m: int) -> list[int]:
         """Return into how many rows each a prompt is cut, so that a panel's sums fit the accumulators."""
@@ -208,7 +198,7 @@ class Systolic:
 
     def price(self, product: Product, layer: LayerPlan | None, group: LoadGroup, point: ClockPoint) -> Price:
         """Return time and energy of the loads of `group` at `point`, all copies of the product together."""
-        rail, count = self.rails[point.voltage_v], product.count
+        rail, outside, count = self.rails[point.voltage_v], self.outside[point.voltage_v], product.count
         per_unit, passing = self.unit_cycles(product)
         cycles = group.n_loads * per_unit + edge_cycles(self.array) * group.leads
         sparse_ps = ceil_div(group.n_sparse, self.config.lanes) * product.m * self.setup.all_values_ps[point.voltage_v]
@@ -220,14 +210,14 @@ class Systolic:
         memory_s = moved / (self.dram.gb_per_s * BITS_PER_GB)
         energy = self.array_energy(product, group, cycles, passing, rail)
         energy = replace(
-            energy, scaling_fj=self.scaling_fj(product, layer, rail) * share,
-            sparse_fj=self.sparse_fj(product, layer, group, rail),
+            energy, scaling_fj=self.scaling_fj(product, layer, outside) * share,
+            sparse_fj=self.sparse_fj(product, layer, group, outside),
             sram_fj=self.traffic_fj(product, stored / share) * share + (
                 self.sram_fj(self.config.global_sram, spread) if self.spills_on_chip(product) else 0.0),
             shifting_fj=self.shifting_fj(product, stored / share, point) * share,
             grouping_fj=self.scattered_fj(product, layer) * share, dram_fj=moved * self.dram.pj_per_bit * FJ_PER_PJ,
-            leakage_fj=self.leakage_fj(rail, compute_s),
-            waiting_fj=self.leakage_fj(rail, max(memory_s - compute_s, 0.0)))
+            leakage_fj=self.leakage_fj(point.voltage_v, compute_s),
+            waiting_fj=self.leakage_fj(point.voltage_v, max(memory_s - compute_s, 0.0)))
         return Price(cycles * count, compute_s, sparse_ps * count / PS_PER_S, memory_s, energy)
 
     def array_energy(self, product: Product, group: LoadGroup, cycles: int, passing: int, rail: Rail) -> Energy:
@@ -236,12 +226,12 @@ class Systolic:
         if group.code_counts:
             whole, registers = float(counts @ rail.energy_fj), float(counts @ rail.registers_fj)
         else:
-            whole, registers = group.n_values * rail.mean_fj, group.n_values * float(rail.registers_fj.mean())
+            whole, registers = group.n_values * rail.mean_fj, group.n_values * rail.mean_registers_fj
         slots = group.n_loads * passing
         padded = slots * self.size - product.m * group.n_values
-        sum_bits = self.profile.head.accumulator_bits
-        moving = sum_bits if self.config.dataflow == "os" else OPERAND_BITS
-        shift_fj = float(rail.registers_fj.mean()) * moving / (2 * OPERAND_BITS + sum_bits)
+        weight_bits, sum_bits = self.profile.head.weight_bits, self.profile.head.accumulator_bits
+        moving = {"ws": weight_bits, "os": sum_bits, "is": OPERAND_BITS}[self.config.dataflow]
+        shift_fj = rail.mean_registers_fj * moving / (weight_bits + OPERAND_BITS + sum_bits)
         reloads, shifts = len(self.slices(product.m)), (self.config.rows + 1) / 2  # row r: in clocks r .. rows-1
         if self.weights_move:
             reloads = n_folds(product.m, product.n, product.k, self.array) // self.n_loads(product)
@@ -327,6 +317,7 @@ class Systolic:
     def change(self, old: ClockPoint, new: ClockPoint, inside: bool) -> Transition:
         """Return what a change of point costs; `inside` a stage two wavefronts meet."""
         slow_ps, fast_ps = max(old.period_ps, new.period_ps), min(old.period_ps, new.period_ps)
+        highest_v = max(old.voltage_v, new.voltage_v)
         low, high = (self.rails[voltage_v] for voltage_v in sorted((old.voltage_v, new.voltage_v)))
         cycles = self.array.skew_cycles if inside and self.config.mode == "overlapped" else 0
         if self.setup.dvfs.change == "drain":
@@ -336,7 +327,7 @@ class Systolic:
             lost_s = cycles * (slow_ps - fast_ps) / PS_PER_S
             extra_fj, cycles = cycles * self.size * (high.mean_fj - low.mean_fj) / 2, 0
         supply = supply_change(self.setup.dvfs, old, new)
-        leaked = self.leakage_fj(high, lost_s + supply.time_s)
+        leaked = self.leakage_fj(highest_v, lost_s + supply.time_s)
         return Transition(cycles, lost_s + supply.time_s, supply.energy_fj + max(extra_fj, 0.0) + leaked)
 
     def assumptions(self) -> tuple[str, ...]:
@@ -371,8 +362,14 @@ def describe(machine: Systolic) -> tuple[str, ...]:
     return tuple(own)
 
 
-def machine(profile: MacProfile, setup: Setup, config: Config) -> Systolic:
+def machine(profile: MacProfile, setup: Setup, config: Config, int8: MacProfile | None = None) -> Systolic:
     """Return the array set up for a plan.
+
+    Args:
+        profile: of its elements.
+        setup: what it must know of the plan.
+        config: its size and memories.
+        int8: of the MACs beside the array, where its elements are a dedicated PE; its weights are all int8 values.
 
     Raises:
         PlanError: R products do not fit the accumulator.
@@ -381,11 +378,11 @@ def machine(profile: MacProfile, setup: Setup, config: Config) -> Systolic:
     if config.rows > limit and config.dataflow == "ws":
         raise PlanError(f"{config.rows} products of 8 x 8 bits do not fit the {profile.head.accumulator_bits}-bit "
                         f"accumulator of {profile.head.design}; at most {limit} rows do.")
-    rails = {}
-    for voltage, corner in setup.typical.items():
-        at = profile.corner_index(corner)
-        rails[voltage] = Rail(profile.energy_fj[at], profile.register_energy_fj[at], float(profile.leakage_nw[at]))
-    return Systolic(config, profile, setup, rails)
+    rails = {voltage: rail_at(profile, profile.corner_index(corner)) for voltage, corner in setup.typical.items()}
+    outside = rails
+    if int8 is not None:
+        outside = {voltage: rail_at(int8, int8.grid.typical(voltage)) for voltage in setup.typical}
+    return Systolic(config, profile, setup, rails, outside)
 
 
 def estimate(workload: Workload, plan: DvfsPlan, profile: MacProfile, config: Config) -> CostReport:
