@@ -2,30 +2,30 @@
 
 All methods may use the same voltages, the baseline too. At one throughput the slack of a faster method buys a lower
 voltage; at one power it buys speed. The waterfall leads from the baseline at the nominal voltage to a method at its
-throughput, part by part; its steps add up.
+throughput, part by part; its steps add up. Methods on a dedicated PE stand beside them, held to the same throughput
+and power.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from characterization.profile import MacProfile
 from halo.clocks import planned_voltages
+from halo.contenders import Contender
 from halo.cost import CostReport
-from halo.dvfs import Build, plan_dvfs
+from halo.dvfs import loads_of, plan_loads
 from halo.estimate import estimate_on, setup_from
-from halo.layers import QuantizedModel
+from halo.loads import ModelLoads
 from halo.operating_point import PointConfig
-from halo.page import Grid
 from halo.plan import DvfsConfig, DvfsPlan
 from halo.plan_check import check_plan
 from halo.workload import Workload
 
 Mode = Literal["one voltage", "one throughput", "one power"]
 MODES: tuple[Mode, ...] = ("one voltage", "one throughput", "one power")
-FJ_PER_MJ = 1e12
 # Bars of the waterfall: name, and the parts of the energy that it holds.
 BARS: Mapping[str, tuple[str, ...]] = {
     "values: MAC cells": ("mac",), "values: registers, clock": ("registers",),
@@ -33,6 +33,8 @@ BARS: Mapping[str, tuple[str, ...]] = {
     "SRAM": ("sram",), "clock: leakage": ("leakage", "waiting", "fixed"), "split columns": ("grouping",),
     "clock changes": ("switching",), "bits: DRAM": ("dram",), "level shifters": ("shifting",),
 }
+# What is spent in the array itself.
+ARRAY_PARTS = ("mac", "registers", "idle", "loading", "leakage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +42,43 @@ class Standing:
     """One method in one mode.
 
     Attributes:
-        voltages: nominal, of the linear layers.
+        profile: of the MAC that it runs on.
     """
 
     method: str
     mode: Mode
     plan: DvfsPlan
     report: CostReport
+    profile: MacProfile
 
     @property
     def voltages(self) -> tuple[float, ...]:
-        """The voltages that are used, ascending."""
+        """The nominal voltages that are used, ascending."""
         return tuple(sorted({segment.voltage_v for segment in self.plan.segments_of()}))
+
+    @property
+    def time_s(self) -> float:
+        """Compute time of the pass."""
+        return self.report.total("all").compute_s
+
+    @property
+    def array_fj(self) -> float:
+        """Energy spent in the array itself: MAC cells, registers, clock, idle, loading, leakage."""
+        energy = self.report.total("all").energy
+        return float(sum(getattr(energy, f"{part}_fj") for part in ARRAY_PARTS))
+
+    @property
+    def on_chip_fj(self) -> float:
+        """Energy without off-chip memory."""
+        return self.report.total("all").energy.on_chip_fj
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All methods in all modes on one MAC.
+    """All methods in all modes.
 
     Attributes:
+        design, library: of the baseline's MAC.
         standings: by mode, then method; the baseline first.
         front: method -> (voltage, time in s, energy in fJ), at one voltage at a time.
     """
@@ -75,32 +95,40 @@ class Comparison:
         return self.standings["one voltage"][0]
 
 
+def unchanged(loads: ModelLoads) -> ModelLoads:
+    """Return the loads as they are."""
+    return loads
+
+
 def compare_models(
-    models: Mapping[str, QuantizedModel], profile: MacProfile, points: PointConfig, config: DvfsConfig, work: Workload,
-    build: Build, progress: Callable[[int, int], None] | None = None, *, with_front: bool = True,
+    contenders: Mapping[str, Contender], points: PointConfig, config: DvfsConfig, work: Workload,
+    progress: Callable[[int, int], None] | None = None, *, with_front: bool = True,
+    reshape: Callable[[ModelLoads], ModelLoads] = unchanged,
 ) -> Comparison:
-    """Return how methods stand beside the first of `models` on one workload, all at the profile's voltages.
+    """Return how methods stand beside the first of `contenders` on one workload, each at its profile's voltages.
 
     Args:
-        models: by label, the baseline first.
-        profile: of the MAC.
+        contenders: by label, the baseline first.
         points: the nominal voltage.
         config: how clock and supply change; its objective and budgets are set here.
         work: one phase; linear layers alone where attention is not to dilute.
-        build: makes the machine.
         progress: told methods done and in all.
         with_front: whether every method is planned at each voltage by itself too.
+        reshape: of a model's loads, where `work` is of another model.
     """
     plain = replace(config, objective="time", voltages=(), every_voltage=False, power_cap_w=0.0,
                     prefill_tokens_per_s=0.0, decode_tokens_per_s=0.0)
     wide = replace(plain, every_voltage=True)
 
     def stand(label: str, mode: Mode, chosen: DvfsConfig, at: PointConfig = points) -> Standing:
-        plan = plan_dvfs(models[label], profile, at, chosen, workloads=(work,), build=build)
-        check_plan(plan, profile)
-        return Standing(label, mode, plan, estimate_on(work, plan, build(profile, setup_from(plan, profile))))
+        who = contenders[label]
+        loads = reshape(loads_of(who.model, who.profile, at, chosen, who.build))
+        plan = plan_loads(loads, who.profile, at, chosen, (work,), who.build)
+        check_plan(plan, who.profile)
+        report = estimate_on(work, plan, who.build(who.profile, setup_from(plan, who.profile)))
+        return Standing(label, mode, plan, report, who.profile)
 
-    labels = list(models)
+    labels = list(contenders)
     base = stand(labels[0], "one voltage", plain)
     throughput = {f"{work.phase}_tokens_per_s": work.tokens / base.plan.results[0].time_s * (1 - 1e-9)}
     power_w = max(s.energy_fj * 1e-15 / s.time_s for s in base.plan.segments_of()) * (1 + 1e-9)
@@ -112,11 +140,13 @@ def compare_models(
     for done, label in enumerate(labels):
         for mode in MODES:
             standings[mode].append(stand(label, mode, options[mode]))
-        front[label] = tuple(point_of(voltage, stand(label, "one voltage", plain, replace(points, voltage_v=voltage)))
-                             for voltage in (planned_voltages(profile, points, wide)[0] if with_front else ()))
+        open_v = planned_voltages(contenders[label].profile, points, wide)[0] if with_front else ()
+        places = [replace(points, voltage_v=voltage_v) for voltage_v in open_v]
+        front[label] = tuple(point_of(at.voltage_v, stand(label, "one voltage", plain, at)) for at in places)
         if progress:
             progress(done + 1, len(labels))
-    return Comparison(profile.head.design, profile.head.library, base.plan.points.voltage_v,
+    head = contenders[labels[0]].profile.head
+    return Comparison(head.design, head.library, base.plan.points.voltage_v,
                       {mode: tuple(found) for mode, found in standings.items()}, front)
 
 
@@ -142,58 +172,3 @@ def waterfall(comparison: Comparison, method: str) -> tuple[tuple[str, float], .
 def find(comparison: Comparison, mode: Mode, method: str) -> Standing:
     """Return the standing of a method."""
     return next(item for item in comparison.standings[mode] if item.method == method)
-
-
-def mode_grid(comparison: Comparison, mode: Mode, quality: Mapping[str, tuple[str, str]]) -> Grid:
-    """Return one table: a method a row, absolute and over the baseline; `quality` has KL and perplexity by method."""
-    base = comparison.base.report.total("all")
-    rows = []
-    for item in comparison.standings[mode]:
-        total = item.report.total("all")
-        ratios = (total.compute_s / base.compute_s, total.total_s / base.total_s,
-                  total.energy.on_chip_fj / base.energy.on_chip_fj, total.energy.total_fj / base.energy.total_fj)
-        array = sum(getattr(total.energy, f"{part}_fj") for part in ARRAY_PARTS)
-        array /= sum(getattr(base.energy, f"{part}_fj") for part in ARRAY_PARTS)
-        rows.append((item.method, *quality.get(item.method, ("-", "-")), f"{1e3 * total.total_s:.4g}",
-                     f"{total.energy.total_fj / FJ_PER_MJ:.4g}", *(f"{ratio:.3f}" for ratio in ratios), f"{array:.3f}",
-                     f"{ratios[1] * ratios[3]:.3f}", " ".join(f"{voltage:g}" for voltage in item.voltages)))
-    columns = ("method", "KL net", "perplexity", "ms", "mJ", "time", "time with DRAM", "on-chip energy",
-               "energy with DRAM", "array energy", "energy x time", "V")
-    what = {"one voltage": f"at {comparison.nominal_v:g} V", "one power": "at the baseline's power, every voltage open",
-            "one throughput": "at the baseline's throughput, every voltage open: slack buys voltage"}[mode]
-    caption = (f"{comparison.design} ({comparison.library}), {comparison.base.report.workload}, {what}. Ratios to "
-               f"{comparison.base.method} at {comparison.nominal_v:g} V; array: MAC cells, registers, clock, idle, "
-               "loading, leakage.")
-    return Grid(columns, tuple(rows), caption)
-
-
-ARRAY_PARTS = ("mac", "registers", "idle", "loading", "leakage")
-
-
-def waterfall_grid(comparison: Comparison, methods: Sequence[str]) -> Grid:
-    """Return the waterfalls as one table: a step a row, a method a column, as shares of the baseline's energy."""
-    whole = comparison.base.report.total("all").energy.total_fj
-    made = {method: dict(waterfall(comparison, method)) for method in methods}
-    names = ["baseline", *BARS, "voltage that the slack buys", "result"]
-    rows = tuple((name, *(f"{made[method].get(name, 0.0) / whole:+.4f}" for method in methods)) for name in names
-                 if any(name in made[method] for method in methods))
-    return Grid(("step", *methods), rows, f"From {comparison.base.method} at {comparison.nominal_v:g} V to each method "
-                                          "at its throughput, shares of its energy with DRAM; rows add up.")
-
-
-def front_grid(comparison: Comparison) -> Grid:
-    """Return time and energy of every method at every voltage, and who is not beaten in both by anyone."""
-    points = [(method, *point) for method, found in comparison.front.items() for point in found]
-    rows = []
-    for method, voltage_v, time_s, energy_fj in sorted(points, key=lambda point: point[2]):
-        beaten = any(t <= time_s and e <= energy_fj and (t, e) != (time_s, energy_fj) for _, _, t, e in points)
-        rows.append((f"{method} at {voltage_v:g} V", f"{1e3 * time_s:.4g}", f"{energy_fj / FJ_PER_MJ:.4g}",
-                     "no" if beaten else "yes"))
-    return Grid(("method", "ms", "mJ", "on the joint front"), tuple(rows),
-                "Each method at one voltage at a time; accuracy is not in this front.")
-
-
-def grids_of(comparison: Comparison, quality: Mapping[str, tuple[str, str]]) -> tuple[Grid, ...]:
-    """Return every table of a comparison: one per mode, the waterfalls, the front."""
-    return (*(mode_grid(comparison, mode, quality) for mode in MODES),
-            waterfall_grid(comparison, list(comparison.front)[1:]), front_grid(comparison))

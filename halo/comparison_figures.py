@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from characterization.artifact import write_text
-from halo.comparison import Comparison, grids_of, waterfall
+from halo.comparison import Comparison, waterfall
+from halo.comparison_grids import grids_of
+from halo.contenders import Merit
 from halo.figures import CLASS_COLORS, GRAY, INK, canvas
 from halo.page import Grid, Picture, Section, to_html, to_markdown
 
@@ -16,21 +18,21 @@ LOSS, GAIN = CLASS_COLORS[0], CLASS_COLORS[1]
 
 
 def write_comparison(
-    found: Comparison, quality: Mapping[str, tuple[str, str]], out: Path, ranges: Grid | None = None
+    found: Comparison, merits: Mapping[str, Merit], out: Path, more: Mapping[str, Sequence[Grid]] | None = None
 ) -> Path:
-    """Write compare.html, compare.md and their pictures into `out`, and return the page's path."""
+    """Write compare.html, compare.md and their pictures into `out`, and return the page's path; `more` by title."""
     methods = list(found.front)
     fall, front = out / "waterfall.png", out / "front.png"
     draw_waterfalls(found, methods[1:], fall)
     draw_fronts(found, front)
-    *modes, steps, points = grids_of(found, quality)
+    *modes, steps, points = grids_of(found, merits)
     sections = (
         Section("At one voltage, one throughput, one power", grids=tuple(modes)),
         Section("Where the gain comes from", grids=(steps,),
                 pictures=(Picture(fall, f"From {found.base.method} to each method at its throughput; steps add up."),)),
         Section("Time and energy at every voltage", grids=(points,),
                 pictures=(Picture(front, "One line per method, one mark per voltage; lower left is better."),)),
-        *((Section("How far ratios move", grids=(ranges,)),) if ranges else ()),
+        *(Section(title, grids=tuple(grids)) for title, grids in (more or {}).items()),
         Section("What this rests on", points=found.base.report.assumptions),
     )
     title, lead = f"Methods on {found.design}", f"{found.library}; nominal {found.nominal_v:g} V; linear layers."

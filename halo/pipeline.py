@@ -15,8 +15,6 @@ from halo.accelerators import Accelerator
 from halo.budget import Budget
 from halo.certificates import require_certificates
 from halo.checkpoint import load_quantized, save_quantized, total_bytes
-from halo.comparison import compare_models, grids_of
-from halo.comparison_figures import write_comparison
 from halo.config import RunConfig
 from halo.cost import CostReport
 from halo.cost import compare as compare_costs
@@ -26,9 +24,7 @@ from halo.evaluation import Quality, activation_quality, reference_quality
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.mac import load_mac
-from halo.machine import Machine, Setup
 from halo.model import list_linears, load_model, torch_tools
-from halo.page import Grid
 from halo.plan import DvfsPlan, all_zero
 from halo.plan_check import check_plan
 from halo.plugins import resolve
@@ -44,12 +40,11 @@ from halo.preparation import (
     step_of,
 )
 from halo.proof import record_vectors
-from halo.ranges import range_grid
 from halo.recipes import W8A8, Recipe, budget_recipe, choose_recipes, named_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
-from halo.results import PHASES, RESULTS, Accuracy, MethodResult, load_results, load_run, save_result, save_run
-from halo.workload import Workload, linear_only, shape_workload
+from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
+from halo.workload import Workload, shape_workload
 
 
 def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResult, ...]:
@@ -202,46 +197,6 @@ def evaluate_folders(
     for folder in folders:
         result[str(folder)] = judge.measure(load_quantized(folder), "", folder.name).quality
     return result
-
-
-def compare_run(
-    config: RunConfig, profiles: Sequence[Path], labels: Sequence[str] = (), progress: Progress | None = None, *,
-    varied: bool = False,
-) -> list[tuple[Grid, ...]]:
-    """Return the tables of how a finished run's models compare, on each of `profiles`: linear layers of the prompt.
-
-    KL and perplexity are those that the run measured. Tables, waterfalls and fronts are written to `out`/compare, with
-    `varied` also how far ratios move with margins, corners and switches.
-
-    Raises:
-        OutputError: the run is not finished.
-        ConfigError: a label that it does not have.
-    """
-    facts = load_run(config.out)
-    if unknown := sorted(set(labels) - set(facts["labels"])):
-        raise ConfigError(f"no {', '.join(unknown)} in {config.out}; the run has {', '.join(facts['labels'])}.")
-    chosen = [label for label in facts["labels"] if not labels or label in {facts["labels"][0], *labels}]
-    results = load_results(config.out, chosen)
-    quality = {result.label: (f"{result.accuracy.quality.net_kl.mean:.5f}", f"{result.accuracy.quality.perplexity:.4f}")
-               for result in results}
-    models = {label: load_quantized(config.out / "models" / label) for label in chosen}
-    name, options = next(iter(config.accelerator.items()))
-    plugin = resolve("halo.accelerators", name, Accelerator)
-    work = linear_only(workloads(config, facts["model_config"])["prefill"])
-
-    def build(mac: MacProfile, setup: Setup) -> Machine:
-        made: Machine = plugin.machine(mac, setup, options)
-        return made
-
-    made = []
-    for path in profiles:
-        profile = load_mac(path)
-        found = compare_models(models, profile, config.points, config.dvfs, work, build, step_of(progress, str(path)))
-        ranges = range_grid(models, profile, config.points, config.dvfs, work, build,
-                            step_of(progress, f"{path}, varied")) if varied else None
-        write_comparison(found, quality, config.out / "compare" / path.stem, ranges)
-        made.append((*grids_of(found, quality), *([ranges] if ranges else [])))
-    return made
 
 
 def plan_folder(folder: Path, config: RunConfig, progress: Progress | None = None) -> DvfsPlan:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from characterization.errors import ArtifactError
-from characterization.profile import MacProfile
-from halo.comparison import compare_models, find
-from halo.dvfs import Build
-from halo.layers import QuantizedModel
+from halo.comparison import compare_models, find, unchanged
+from halo.contenders import Contender
+from halo.loads import ModelLoads
 from halo.operating_point import PointConfig
 from halo.page import Grid
 from halo.plan import DvfsConfig
@@ -34,18 +33,19 @@ def variants(points: PointConfig, config: DvfsConfig) -> tuple[Variant, ...]:
 
 
 def range_grid(
-    models: Mapping[str, QuantizedModel], profile: MacProfile, points: PointConfig, config: DvfsConfig, work: Workload,
-    build: Build, progress: Callable[[int, int], None] | None = None,
+    contenders: Mapping[str, Contender], points: PointConfig, config: DvfsConfig, work: Workload,
+    progress: Callable[[int, int], None] | None = None, *,
+    reshape: Callable[[ModelLoads], ModelLoads] = unchanged,
 ) -> Grid:
     """Return a row per variant: each method's time at one voltage and energy at one throughput, over the baseline's.
 
     The baseline is planned anew in each variant. What the profile cannot answer is said in its row.
     """
-    labels, rows, found = list(models), [], []
+    labels, rows, found = list(contenders), [], []
     chosen = variants(points, config)
     for done, (name, at, how) in enumerate(chosen):
         try:
-            made = compare_models(models, profile, at, how, work, build, with_front=False)
+            made = compare_models(contenders, at, how, work, with_front=False, reshape=reshape)
         except ArtifactError:
             rows.append((name, *["not in the profile"] * (2 * len(labels) - 2)))
         else:
@@ -62,5 +62,5 @@ def range_grid(
     columns = tuple(zip(*found, strict=True))
     rows.append(("range", *(f"{min(column):.3f} .. {max(column):.3f}" for column in columns)))
     heads = (f"{label}: {what}" for label in labels[1:] for what in ("time", "energy at one throughput"))
-    caption = f"{profile.head.design}: ratios to {labels[0]}, planned anew in each row."
+    caption = f"{contenders[labels[0]].profile.head.design}: ratios to {labels[0]}, planned anew in each row."
     return Grid(("varied", *heads), tuple(rows), caption)

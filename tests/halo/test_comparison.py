@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib import image
 
 from halo.accelerators.systolic import Config, machine
-from halo.comparison import MODES, compare_models, find, front_grid, mode_grid, waterfall, waterfall_grid
+from halo.comparison import MODES, compare_models, find, waterfall
 from halo.comparison_figures import write_comparison
+from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, waterfall_grid
+from halo.contenders import Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
+from halo.errors import ConfigError
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
 from halo.ranges import range_grid, variants
@@ -22,7 +27,16 @@ def model(name, *grids, **layer):
 
 MODELS = {"w8a8": model("w8a8", "all", per_channel=True), "w4": model("w4", "w4-shifted"),
           "mixed": model("mixed", "w3-shifted", "w4-shifted", n_sparse=30)}
-FOUND = compare_models(MODELS, PROFILE, POINTS, DvfsConfig(), WORK, lambda mac, setup: machine(mac, setup, Config()))
+
+
+def build(mac, setup):
+    return machine(mac, setup, Config())
+
+
+ALL = on_one_mac(MODELS, PROFILE, build)
+FOUND = compare_models(ALL, POINTS, DvfsConfig(), WORK)
+MERITS = {"w8a8": Merit(0.0002, 8.4, 8.05, ours=False), "w4": Merit(0.02, 8.5, 4.05, ours=False),
+          "mixed": Merit(0.05, 8.6, 3.7, ours=True)}
 
 
 def test_steps_of_a_waterfall_add_up_and_name_what_is_lost_too():
@@ -53,10 +67,11 @@ def test_at_one_power_no_segment_draws_more_than_the_baseline_does():
 
 def test_the_baseline_is_its_own_measure_and_stands_in_every_table():
     for mode in MODES:
-        grid = mode_grid(FOUND, mode, {"w4": ("0.02", "8.5")})
+        grid = mode_grid(FOUND, mode, {"w4": MERITS["w4"]})
         assert [row[0] for row in grid.rows] == list(MODELS)
-        assert grid.rows[1][1:3] == ("0.02", "8.5")
-    assert mode_grid(FOUND, "one voltage", {}).rows[0][5:11] == ("1.000",) * 6
+        assert grid.rows[1][1:4] == ("0.02000", "8.5000", "4.05")
+        assert grid.rows[2][1:4] == ("-",) * 3
+    assert mode_grid(FOUND, "one voltage", {}).rows[0][6:12] == ("1.000",) * 6
 
 
 def test_nobody_on_the_joint_front_is_beaten_in_both():
@@ -79,9 +94,8 @@ def test_a_comparison_is_written_as_page_text_and_pictures(tmp_path):
 
 
 def test_ranges_hold_every_variant_and_the_case_as_given():
-    build = lambda mac, setup: machine(mac, setup, Config())  # noqa: E731
-    chosen = {name: MODELS[name] for name in ("w8a8", "w4")}
-    grid = range_grid(chosen, PROFILE, POINTS, DvfsConfig(), WORK, build)
+    chosen = {name: ALL[name] for name in ("w8a8", "w4")}
+    grid = range_grid(chosen, POINTS, DvfsConfig(), WORK)
     assert [row[0] for row in grid.rows] == [*(name for name, _, _ in variants(POINTS, DvfsConfig())), "range"]
     for column in (1, 2):
         low, high = map(float, grid.rows[-1][column].split(" .. "))
@@ -94,6 +108,56 @@ def test_ranges_hold_every_variant_and_the_case_as_given():
 
 def test_what_a_profile_cannot_answer_is_said_in_its_row():
     low = synthetic_profile(corners=[("tt", 25.0, 1.8), ("ss", 100.0, 1.7)])
-    build = lambda mac, setup: machine(mac, setup, Config())  # noqa: E731
-    grid = range_grid({name: MODELS[name] for name in ("w8a8", "w4")}, low, POINTS, DvfsConfig(), WORK, build)
+    chosen = on_one_mac({name: MODELS[name] for name in ("w8a8", "w4")}, low, build)
+    grid = range_grid(chosen, POINTS, DvfsConfig(), WORK)
     assert next(row for row in grid.rows if row[0].startswith("supply"))[1:] == ("not in the profile",) * 2
+
+
+CORNERS = [("tt", 25.0, volt) for volt in (1.8, 1.65, 1.5)]
+SHIFTED = np.arange(-128, 128, 16)
+
+
+def pe(weights=SHIFTED, library="osu018", **changes):
+    """A made-up dedicated PE: half as slow, half the energy and area of the int8 MAC at the same codes."""
+    at = np.array(weights) + 128
+    whole = synthetic_profile()
+    made = synthetic_profile(weights=weights, corners=CORNERS, delay_ps=whole.topological_ps[0][at] / 2,
+                             energy_fj=whole.energy_fj[0][at] / 2, floor_ps=800.0, **changes)
+    head = replace(made.head, design="systolic_pe_int4", library=library, netlist_digest="1" * 64, area_um2=4500.0,
+                   weight_bits=4)
+    return replace(made, head=head)
+
+
+def test_a_dedicated_pe_contends_with_the_models_it_can_hold():
+    others = on_dedicated(MODELS, pe(), PROFILE, beside_int8(
+        lambda mac, setup: machine(mac, setup, Config(), int8=PROFILE), PROFILE, POINTS))
+    assert list(others) == ["w4 on systolic_pe_int4", "mixed on systolic_pe_int4"]
+    found = compare_models({**ALL, **others}, POINTS, DvfsConfig(), WORK, with_front=False)
+    merits = MERITS | {f"{label} on systolic_pe_int4": MERITS[label] for label in ("w4", "mixed")}
+    own, theirs = (find(found, "one voltage", label).report.total("all").energy
+                   for label in ("mixed", "mixed on systolic_pe_int4"))
+    # Half the energy in the array; what int8 MACs do beside it stays what it is.
+    assert theirs.mac_fj < 0.5 * own.mac_fj
+    assert (theirs.scaling_fj, theirs.sram_fj) == (own.scaling_fj, own.sram_fj)
+    assert theirs.sparse_fj == pytest.approx(own.sparse_fj)
+    grid = dedicated_grid(found, merits)
+    assert [row[0] for row in grid.rows] == ["w8a8", "mixed", *others]
+    area, speed, per_area = (float(grid.rows[-1][at]) for at in (5, 6, 8))
+    assert area == 0.5
+    assert per_area == pytest.approx(1 / speed / area, rel=2e-3)
+    assert "w4 on systolic_pe_int4 beats mixed: time" in grid.caption
+    assert grid in grids_of(found, merits)
+
+
+def test_a_dedicated_pe_of_another_library_or_without_a_model_is_refused():
+    with pytest.raises(ConfigError, match="measured on sky130, systolic_pe on osu018; compare PEs of one library"):
+        on_dedicated(MODELS, pe(library="sky130"), PROFILE, build)
+    with pytest.raises(ConfigError, match="has 3 values, and no method that is compared keeps to them"):
+        on_dedicated(MODELS, pe(weights=np.array([-64, 0, 64])), PROFILE, build)
+
+
+def test_a_searched_model_that_ended_at_one_grid_is_a_baseline_itself():
+    assert is_baseline_itself(MODELS["w4"])
+    assert not is_baseline_itself(MODELS["mixed"])
+    odd = synthetic_model(llama_shapes(), (replace(MODELS["w4"].codebooks[0], codes=(-64, -8, 0, 8, 64)),))
+    assert not is_baseline_itself(odd)

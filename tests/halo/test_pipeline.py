@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import halo
 from characterization.codebook_file import read_codebooks
 from characterization.profile_file import save_profile
 from characterization.proof_vectors import load_vectors
+from halo.account import CompareConfig, compare_run
 from halo.activations import quantize_activations
 from halo.budget import Budget, parse_budget
 from halo.checkpoint import load_quantized
@@ -20,7 +22,7 @@ from halo.errors import ConfigError, OutputError, PlanError
 from halo.layers import dequantize, spread_scales
 from halo.mac import load_mac
 from halo.model import load_model
-from halo.pipeline import compare_methods, compare_run, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
+from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan_file import load_plan
 from halo.recipes import budget_recipe, choose_recipes, variant_recipe
 from halo.references import reference_models
@@ -324,10 +326,24 @@ def test_unknown_variants_and_baselines_are_refused_together():
 def test_a_finished_run_is_compared_on_any_mac(finished, tmp_path):
     root, config, results, _ = finished
     save_profile(synthetic_profile(), tmp_path / "other.nc")
-    made = compare_run(config, [root / "mac.nc", tmp_path / "other.nc"], ["halo-bal"])
+    made = compare_run(config, CompareConfig((root / "mac.nc", tmp_path / "other.nc"), ("halo-bal",)))
     for grids in made:
         assert [row[0] for row in grids[0].rows] == ["rtn-w8a8", "halo-bal"]
         assert grids[0].rows[1][1] == f"{results[2].accuracy.quality.net_kl.mean:.5f}"
     assert {path.parent.name for path in config.out.glob("compare/*/compare.md")} == {"mac", "other"}
     with pytest.raises(ConfigError, match=r"no halo-x in .*; the run has rtn-w8a8, halo-w4-shifted, halo-bal"):
-        compare_run(config, [root / "mac.nc"], ["halo-x"])
+        compare_run(config, CompareConfig((root / "mac.nc",), ("halo-x",)))
+
+
+def test_a_comparison_has_dedicated_pes_and_shapes_of_larger_models(finished, tmp_path):
+    root, config, _, _ = finished
+    corners = [SIGN_OFF[0], *SIGN_OFF[1:3]]
+    narrow = synthetic_profile(weights=np.arange(-8, 8), corners=corners, floor_ps=1000.0)
+    save_profile(replace(narrow, head=replace(narrow.head, design="int4", netlist_digest="1" * 64)), tmp_path / "i.nc")
+    wanted = CompareConfig((root / "mac.nc",), (), (tmp_path / "i.nc",), "llama-2-7b")
+    (grids,) = compare_run(config, wanted)
+    assert [row[0] for row in grids[0].rows] == ["rtn-w8a8", "halo-w4-shifted", "halo-bal", "halo-w4-shifted on int4"]
+    assert "in shapes of llama-2-7b" in grids[0].caption
+    text = (config.out / "compare" / "mac-llama-2-7b" / "compare.md").read_text()
+    for title in ("attention and head as W8A8", "Fronts of loss", "The paper's own accounting"):
+        assert title in text
