@@ -134,7 +134,7 @@ def time_engine(trial: Trial) -> tuple[float, float, float]:
     does not count.
     """
     longer, costs = trial.longer, net_costs(trial.timed, trial.edge_cost)
-    alone = [replace(longer, weights=(weight,), block=partial(lambda index, _: longer.block(index), index))
+    alone = [replace(longer, weights=(weight,), blocks=partial(lambda index, _: longer.blocks([index]), index))
              for index, weight in enumerate(longer.weights)]
     times_s, events = [], 0
     for runs in ([longer], alone):

@@ -146,7 +146,7 @@ def run_group(engine: Engine, group: Sequence[int]) -> tuple[np.ndarray, ...]:
 
     They are read where this core and these states were run before.
     """
-    states = np.stack([np.ascontiguousarray(engine.stimulus.block(index).T) for index in group])
+    states = np.ascontiguousarray(engine.stimulus.blocks(group).transpose(0, 2, 1))
     path = engine.folder / f"blocks-{digest_of_states(engine.stimulus, states)[:20]}.npz" if engine.folder else None
     names = ("settle_fs", "cost", "launch_cost", "edges")
     if path and path.is_file():

@@ -33,15 +33,15 @@ class Stimulus:
 
     Attributes:
         weights: the weight value of each block.
-        block: makes the states of one block, by its position: uint8 [step, source], in the order of the core's
-            sources; step 0 is where the block starts. Exhaustive blocks are large, so they are made when needed.
+        blocks: makes the states of some blocks, by their positions: uint8 [block, step, source], in the order of the
+            core's sources; step 0 is where a block starts. Exhaustive blocks are large, so they are made when needed.
         settle_steps, cost_steps: bool [step]: whether the transition into a step counts as a settle time, and as a
             cost; never step 0.
         text: the distribution, in words, for whoever reads the profile.
     """
 
     weights: tuple[int, ...]
-    block: Callable[[int], np.ndarray]
+    blocks: Callable[[Sequence[int]], np.ndarray]
     settle_steps: np.ndarray
     cost_steps: np.ndarray
     text: str
@@ -49,7 +49,7 @@ class Stimulus:
     @property
     def states(self) -> np.ndarray:
         """The states of all blocks, uint8 [weight, step, source]."""
-        return np.stack([self.block(index) for index in range(len(self.weights))])
+        return self.blocks(range(len(self.weights)))
 
 
 def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig) -> Stimulus:
@@ -71,8 +71,8 @@ def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig
     step = np.arange(moved + 1 if design.weight_mode == "stationary" else 3 * moved + 1)
     held = (step > 0) & (step <= moved)
     cost = held if design.weight_mode == "stationary" else (step > moved) & ((step - moved) % 2 == 0)
-    block = partial(block_states, registers, stages, config)
-    return Stimulus(config.weights, block, held, cost, describe(design, config))
+    blocks = partial(block_states, registers, stages, config)
+    return Stimulus(config.weights, blocks, held, cost, describe(design, config))
 
 
 def describe(design: MacDesign, config: StimulusConfig) -> str:
@@ -100,10 +100,21 @@ def describe(design: MacDesign, config: StimulusConfig) -> str:
 
 
 def block_states(
-    registers: Registers, stages: Sequence[Stage], config: StimulusConfig, index: int
+    registers: Registers, stages: Sequence[Stage], config: StimulusConfig, blocks: Sequence[int]
 ) -> np.ndarray:
-    """Return the states of one weight's block, uint8 [step, source]."""
-    design, timed, weight = registers.design, registers.timed, config.weights[index]
+    """Return the states of some weights' blocks, uint8 [block, step, source]."""
+    timed = registers.timed
+    states = np.stack([operand_states(registers, config, config.weights[index]) for index in blocks])
+    # All blocks at once: the gates are walked through in Python.
+    steps = states.reshape(-1, states.shape[2])
+    write_pipeline(timed, stages, steps)
+    write_complements(timed, steps)
+    return states
+
+
+def operand_states(registers: Registers, config: StimulusConfig, weight: int) -> np.ndarray:
+    """Return the states of one weight's block as far as operands make them, uint8 [step, source]."""
+    design, timed = registers.design, registers.timed
     # One seed for all weights: what operands are drawn moves all weights' energies alike and leaves their ratios.
     rng = np.random.default_rng(config.seed)
     operands = make_operands(design, config, weight, rng)
@@ -111,8 +122,6 @@ def block_states(
     states = np.repeat(rng.integers(0, 2, (1, len(timed.sources)), dtype=np.uint8), len(operands.accumulator), axis=0)
     for bits, values in named_values(registers, operands):
         write_bits(states, bits, values)
-    write_pipeline(timed, stages, states)
-    write_complements(timed, states)
     return states
 
 

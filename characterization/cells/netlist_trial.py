@@ -134,7 +134,7 @@ def seen_by_gates(timed: TimedNetlist, pairs: np.ndarray, watched: Sequence[int]
     What charges the nets of ports and of the clock is left out, since their drivers are not in the netlist.
     """
     timed = without_setup(timed)
-    stimulus = Stimulus(tuple(range(len(pairs))), lambda index: pairs[index], np.array([False, True]),
+    stimulus = Stimulus(tuple(range(len(pairs))), lambda blocks: pairs[list(blocks)], np.array([False, True]),
                         np.array([False, True]), "clocked ports")
     trace = simulate(timed, stimulus, watched, edge_costs(timed))
     energy = (trace.cost + trace.launch_cost)[:, 0] / UNITS_PER_FJ

@@ -92,7 +92,7 @@ def stimulus_of(states: np.ndarray, cost_steps: np.ndarray | None = None) -> Sti
     """Return states as a stimulus in which every step but the first counts."""
     counted = np.arange(states.shape[1]) > 0
     cost_steps = counted if cost_steps is None else cost_steps
-    return Stimulus(tuple(range(len(states))), lambda index: states[index], counted, cost_steps, "made")
+    return Stimulus(tuple(range(len(states))), lambda blocks: states[list(blocks)], counted, cost_steps, "made")
 
 
 def expected_of(timed: TimedNetlist, states: np.ndarray) -> np.ndarray:
