@@ -18,7 +18,8 @@ from characterization.corner_stages import StageProgress
 from characterization.design import MacDesign, read_design
 from characterization.energy import simulate_weights
 from characterization.energy_counts import read_activations
-from characterization.energy_table import EnergyTable, energy_table
+from characterization.energy_moves import energy_table
+from characterization.energy_table import EnergyTable
 from characterization.errors import SimulationError
 from characterization.netlist import Netlist, abut
 from characterization.pdk import Pdk

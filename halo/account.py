@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from characterization.energy_table import load_table
 from characterization.profile import MacProfile
+from characterization.proof_vectors import load_vectors
 from halo.accelerators import Accelerator
 from halo.checkpoint import load_quantized
 from halo.comparison import Comparison, compare_models
@@ -21,6 +23,7 @@ from halo.fronts import hypervolume_grid
 from halo.layers import QuantizedModel
 from halo.mac import load_dedicated, load_mac
 from halo.machine import Machine, Setup
+from halo.moves import profiles_under, recorded_moves
 from halo.page import Grid
 from halo.paper import paper_grid, published_grid
 from halo.pipeline import workloads
@@ -28,7 +31,7 @@ from halo.plugins import resolve
 from halo.preparation import Progress, step_of
 from halo.projection import project
 from halo.ranges import range_grid
-from halo.results import load_results, load_run
+from halo.results import RESULTS, load_results, load_run
 from halo.workload import Workload, find_shape, linear_only
 
 
@@ -42,6 +45,7 @@ class CompareConfig:
         dedicated: profiles of PEs for fewer weights, the designer's alternative.
         shape: preset or folder of another model's shapes; '' for the run's own.
         varied: whether margins, corners and switches are varied too.
+        tables: energies by move of the activation, of some of the profiles' netlists: activations then vary too.
     """
 
     profiles: tuple[Path, ...]
@@ -49,6 +53,7 @@ class CompareConfig:
     dedicated: tuple[Path, ...] = ()
     shape: str = ""
     varied: bool = False
+    tables: tuple[Path, ...] = ()
 
 
 def compare_run(
@@ -98,8 +103,12 @@ def compare_on(
              "Fronts of loss against cost": fronts(found, models, merits),
              "The paper's own accounting": (paper_grid(found, models, merits), published_grid())}
     if wanted.varied:
-        grids["How far ratios move"] = (range_grid(contenders, points, config.dvfs, linear,
-                                                   step_of(progress, f"{path.name}, varied"), **options),)
+        tables = [load_table(table) for table in wanted.tables]
+        recorded = recorded_moves(load_vectors(config.out / RESULTS / label) for label in models) if tables else None
+        others = profiles_under(profile, tables, recorded) if recorded is not None else {}
+        grids["How far ratios move"] = (range_grid(
+            contenders, points, config.dvfs, linear, step_of(progress, f"{path.name}, varied"), profiles=others,
+            **options),)
     name = f"{path.stem}-{Path(wanted.shape).name}" if wanted.shape else path.stem
     write_comparison(found, merits, config.out / "compare" / name, grids)
     return (*grids_of(found, merits), *(grid for several in grids.values() for grid in several))

@@ -19,6 +19,9 @@ def compare(
     shape: Annotated[str, typer.Option("--shape", help="of another model, such as llama-2-7b")] = "",
     methods: Annotated[str, typer.Option("--methods", help="labels of the run, separated by commas")] = "",
     varied: Annotated[bool, typer.Option("--ranges", help="vary margins, corners and switches too")] = False,
+    tables: Annotated[
+        list[Path] | None, typer.Option("--energy-table", help="of a MAC: --ranges varies activations too")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="table.key=value")] = None,
 ) -> None:
     """Compare a run's methods at one voltage, one throughput and one power; say where each gain comes from.
@@ -33,7 +36,7 @@ def compare(
 
     chosen = read_config(config, overrides or ())
     wanted = CompareConfig(tuple(profiles or [chosen.profile]), tuple(methods.replace(",", " ").split()),
-                           tuple(dedicated or ()), shape, varied)
+                           tuple(dedicated or ()), shape, varied, tuple(tables or ()))
     with progress_bars() as progress:
         made = compare_run(chosen, wanted, progress)
     for grids in made:

@@ -12,7 +12,8 @@ from characterization.benches.operands import StimulusConfig, activation_chain
 from characterization.commands.energy_show import energy_show
 from characterization.energy import simulate_weights
 from characterization.energy_design import TableConfig, certified_bound_ps, measure_table, read_recorded
-from characterization.energy_table import EnergyTable, energy_table, load_table, save_table
+from characterization.energy_moves import energy_table
+from characterization.energy_table import EnergyTable, load_table, save_table
 from characterization.errors import ArtifactError, SimulationError
 from characterization.pdk import read_pdk
 from tests.characterization.made_cores import toy_core, toy_design

@@ -96,8 +96,8 @@ def test_a_comparison_is_written_as_page_text_and_pictures(tmp_path):
 def test_ranges_hold_every_variant_and_the_case_as_given():
     chosen = {name: ALL[name] for name in ("w8a8", "w4")}
     grid = range_grid(chosen, POINTS, DvfsConfig(), WORK)
-    assert [row[0] for row in grid.rows] == [*(name for name, _, _ in variants(POINTS, DvfsConfig())), "range"]
-    for column in (1, 2):
+    assert [row[0] for row in grid.rows] == [*(item.name for item in variants(POINTS, DvfsConfig())), "range"]
+    for column in (1, 2, 3):
         low, high = map(float, grid.rows[-1][column].split(" .. "))
         assert low <= float(grid.rows[0][column]) <= high
         assert {float(row[column]) for row in grid.rows[:-1]} >= {low, high}
@@ -110,7 +110,7 @@ def test_what_a_profile_cannot_answer_is_said_in_its_row():
     low = synthetic_profile(corners=[("tt", 25.0, 1.8), ("ss", 100.0, 1.7)])
     chosen = on_one_mac({name: MODELS[name] for name in ("w8a8", "w4")}, low, build)
     grid = range_grid(chosen, POINTS, DvfsConfig(), WORK)
-    assert next(row for row in grid.rows if row[0].startswith("supply"))[1:] == ("not in the profile",) * 2
+    assert next(row for row in grid.rows if row[0].startswith("supply"))[1:] == ("not in the profile",) * 3
 
 
 CORNERS = [("tt", 25.0, volt) for volt in (1.8, 1.65, 1.5)]
