@@ -1,12 +1,15 @@
 """Real MACs at the corners we ship: what is observed, certified and topological, and what their energy is."""
 
-from functools import cache
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 
+from benchmarks.bounds import order_of
 from characterization.annotation import annotate
 from characterization.benches.activity import check_observed
 from characterization.benches.operands import StimulusConfig
@@ -23,23 +26,44 @@ from characterization.timing import free_ps, topological_ps
 RTL = Path(__file__).parents[2] / "rtl"
 DESIGNS = sorted(path.parent.name for path in RTL.glob("*/design.toml"))
 SKY130 = read_pdk("sky130")
-# Each design has its share of the corners; all together have them all. `benchmarks/bounds.py` tries every pair.
+# Each design has its share of the corners; all together have them all.
 SHARES = [(name, corner) for place, name in enumerate(DESIGNS) for corner in SKY130.corners[place :: len(DESIGNS)]]
+OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
+# How many corners the libraries of the set-up have.
+LIBRARIES = {"sky130": 22, "osu018": 1}
+INSTALLED = ["sky130", pytest.param("osu018", marks=pytest.mark.skipif(not OSU018.is_file(), reason="not installed"))]
 WEIGHTS = (-33, 0, 64)
 NARROW_WEIGHTS = (1, 0, 4)
 
 
 @cache
-def joined(name):
+def joined(name, pdk=SKY130):
     design = read_design(RTL / name)
     with TemporaryDirectory() as folder:
-        netlist = synthesize(design, SKY130.corners[0].liberty, Path(folder), SKY130.dont_use)
+        netlist = synthesize(design, pdk.corners[0].liberty, Path(folder), pdk.dont_use)
     return design, abut(netlist, design.neighbours)
 
 
 def test_every_corner_that_we_ship_is_some_designs():
     assert {corner.name for _, corner in SHARES} == {corner.name for corner in SKY130.corners}
     assert {name for name, _ in SHARES} == set(DESIGNS)
+
+
+@pytest.mark.tool
+@pytest.mark.slow
+@pytest.mark.parametrize("library", INSTALLED)
+@pytest.mark.parametrize("name", DESIGNS)
+def test_observed_certified_and_topological_delays_of_every_weight_are_in_order_at_every_corner(name, library):
+    pdk = read_pdk(library)
+    design, netlist = joined(name, pdk)
+    with ProcessPoolExecutor(min(2, len(pdk.corners)), get_context("spawn")) as pool:
+        found = list(pool.map(partial(order_of, netlist, design, 25, None), pdk.corners))
+    assert len(found) == LIBRARIES[library]
+    for corner, row in zip(pdk.corners, found, strict=True):
+        assert (row.weights, row.exact) == (len(design.weights), len(design.weights)), corner.name
+        assert row.holds, corner.name
+        # The bounds are of this netlist, not of one much slower: random transitions come near to the certificate.
+        assert row.most_seen > 0.5, corner.name
 
 
 @pytest.mark.tool
