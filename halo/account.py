@@ -19,7 +19,7 @@ from halo.config import RunConfig
 from halo.contenders import Contender, Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
 from halo.dvfs import Build
 from halo.errors import ConfigError
-from halo.fronts import hypervolume_grid
+from halo.fronts import hypervolume_grid, matched_grid
 from halo.layers import QuantizedModel
 from halo.mac import load_dedicated, load_mac
 from halo.machine import Machine, Setup
@@ -155,4 +155,4 @@ def fronts(
 ) -> tuple[Grid, ...]:
     """Return the table of hypervolumes."""
     same = [label for label, model in models.items() if merits[label].ours and is_baseline_itself(model)]
-    return (hypervolume_grid(found, merits, same),)
+    return hypervolume_grid(found, merits, same), matched_grid(found, merits, same)

@@ -114,3 +114,34 @@ def hypervolume_grid(comparison: Comparison, merits: Mapping[str, Merit], same: 
     left = f" Counted among the baselines, as all their tiles use one fixed grid: {', '.join(same)}." if same else ""
     return Grid(columns, tuple(rows), "Area that each front dominates, in KL net x cost, up to the largest KL of any "
                                       f"method and the cost of {comparison.base.method}.{left}")
+
+
+def matched_grid(comparison: Comparison, merits: Mapping[str, Merit], same: Sequence[str] = ()) -> Grid:
+    """Return for each baseline the searched method that spends least in the array at no higher KL, and what it gains.
+
+    Args:
+        comparison: what was found.
+        merits: of the methods.
+        same: searched methods that are baselines themselves.
+    """
+    rows = []
+    bought = {item.method: item for item in comparison.standings["one throughput"]
+              if item.method in merits and not is_dedicated(comparison, item)}
+    plain = {item.method: item for item in comparison.standings["one voltage"]}
+    ours = [item for item in bought.values() if merits[item.method].ours and item.method not in same]
+    for method, item in bought.items():
+        if item in ours:
+            continue
+        able = [one for one in ours if merits[one.method].kl <= merits[method].kl]
+        head = (method, f"{merits[method].kl:.5f}", f"{item.array_fj / comparison.base.array_fj:.3f}")
+        if not able:
+            rows.append((*head, "none", *["-"] * 4))
+            continue
+        best = min(able, key=lambda one: one.array_fj)
+        rows.append((*head, best.method, f"{merits[best.method].kl:.5f}", f"{best.array_fj / item.array_fj:.3f}",
+                     f"{best.on_chip_fj / item.on_chip_fj:.3f}",
+                     f"{plain[best.method].time_s / plain[method].time_s:.3f}"))
+    columns = ("baseline", "KL net", f"array energy / {comparison.base.method}", "searched, no higher KL", "its KL net",
+               "array energy / baseline", "on-chip energy / baseline", "time at one voltage / baseline")
+    return Grid(columns, tuple(rows), "At one throughput, every voltage open: the searched method that spends least in "
+                                      "the array among those that lose no more than the baseline does.")

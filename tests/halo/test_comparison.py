@@ -10,6 +10,7 @@ from halo.comparison_figures import write_comparison
 from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, waterfall_grid
 from halo.contenders import Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
 from halo.errors import ConfigError
+from halo.fronts import COSTS, hypervolume_grid, matched_grid
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
 from halo.ranges import range_grid, variants
@@ -111,6 +112,25 @@ def test_what_a_profile_cannot_answer_is_said_in_its_row():
     chosen = on_one_mac({name: MODELS[name] for name in ("w8a8", "w4")}, low, build)
     grid = range_grid(chosen, POINTS, DvfsConfig(), WORK)
     assert next(row for row in grid.rows if row[0].startswith("supply"))[1:] == ("not in the profile",) * 3
+
+
+def test_a_baseline_is_matched_by_the_cheapest_searched_method_that_loses_no_more():
+    rows = {row[0]: row for row in matched_grid(FOUND, MERITS).rows}
+    assert list(rows) == ["w8a8", "w4"]
+    assert rows["w4"][3:] == ("none", "-", "-", "-", "-")
+    better = MERITS | {"mixed": replace(MERITS["mixed"], kl=0.02)}
+    row = next(row for row in matched_grid(FOUND, better).rows if row[0] == "w4")
+    own, other = (find(FOUND, "one throughput", name).array_fj for name in ("mixed", "w4"))
+    assert row[3] == "mixed"
+    assert float(row[5]) == pytest.approx(own / other, abs=5e-4)
+    assert matched_grid(FOUND, better, same=["mixed"]).rows[-1][3] == "none"
+
+
+def test_hypervolumes_leave_out_what_is_a_baseline_itself():
+    rows = hypervolume_grid(FOUND, MERITS).rows
+    assert {row[0] for row in rows} == set(COSTS)
+    assert all("mixed" in row[6] and "mixed" not in row[7] for row in rows)
+    assert hypervolume_grid(FOUND, MERITS, same=["mixed"]).rows == ()
 
 
 CORNERS = [("tt", 25.0, volt) for volt in (1.8, 1.65, 1.5)]
