@@ -20,7 +20,7 @@ from halo.contenders import Contender, Merit, beside_int8, is_baseline_itself, o
 from halo.dvfs import Build
 from halo.errors import ConfigError
 from halo.fronts import hypervolume_grid, matched_grid
-from halo.layers import QuantizedModel
+from halo.layers import EffectiveBits, QuantizedModel
 from halo.mac import load_dedicated, load_mac
 from halo.machine import Machine, Setup
 from halo.moves import profiles_under, recorded_moves
@@ -31,7 +31,7 @@ from halo.plugins import resolve
 from halo.preparation import Progress, step_of
 from halo.projection import project
 from halo.ranges import range_grid
-from halo.results import RESULTS, load_results, load_run
+from halo.results import RESULTS, load_accuracy, load_run, read_json
 from halo.workload import Workload, find_shape, linear_only
 
 
@@ -72,8 +72,7 @@ def compare_run(
         raise ConfigError(f"no {', '.join(unknown)} in {config.out}; the run has {', '.join(facts['labels'])}.")
     chosen = {facts["labels"][0], *wanted.methods} if wanted.methods else set(facts["labels"])
     labels = [label for label in facts["labels"] if label in chosen]
-    merits = {result.label: Merit(result.accuracy.quality.net_kl.mean, result.accuracy.quality.perplexity,
-                                  result.bits.total, result.ours) for result in load_results(config.out, labels)}
+    merits = {label: load_merit(config.out / RESULTS / label) for label in labels}
     models = {label: load_quantized(config.out / "models" / label) for label in labels}
     shape = find_shape(wanted.shape) if wanted.shape else facts["model_config"]
     work = workloads(config, shape)["prefill"]
@@ -81,6 +80,16 @@ def compare_run(
         work = replace(work, name=f"{work.name} in shapes of {wanted.shape}, each layer coded like the run's of its "
                                   "type; KL and perplexity are the run's model's")
     return [compare_on(path, config, wanted, models, merits, work, progress) for path in wanted.profiles]
+
+
+def load_merit(folder: Path) -> Merit:
+    """Return how well a method of a run predicts; its plans and costs are not read, they are made anew.
+
+    Raises:
+        OutputError: a file is missing, damaged or of another schema.
+    """
+    quality, method = load_accuracy(folder / "accuracy.json").quality, read_json(folder / "method.json")
+    return Merit(quality.net_kl.mean, quality.perplexity, EffectiveBits(**method["bits"]).total, bool(method["ours"]))
 
 
 def compare_on(
