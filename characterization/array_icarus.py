@@ -89,13 +89,20 @@ def hold_array_against_icarus(
     compile_bench([work / "element.v", *sources, work / "bench.v"], "bench", work / "build")
     period_fs = whole_fs(period_ps)
     with atomic_path(work / "plan.npz") as partial, partial.open("wb") as stream:
-        np.savez(stream, driven=bench_words(element, edge), period_fs=np.array(period_fs))
+        np.savez(stream, driven=bench_words(element, edge), period_fs=np.array(period_fs),
+                 names=np.array(flop_names(element, rows, columns)))
     environment = {"HALO_BENCH_PLAN": str((work / "plan.npz").resolve()),
                    "HALO_BENCH_OUT": str((work / "flops.npz").resolve())}
     run_bench("bench", "characterization.benches.array_bench", work / "build", work, environment)
     with np.load(work / "flops.npz") as found:
         theirs = found["flops"].reshape(ours.states.shape)
     return ArrayAgreement(ours.cycles, ours.states.size, int((theirs != ours.states).sum()), int(ours.corrupted.sum()))
+
+
+def flop_names(element: ArrayElement, rows: int, columns: int) -> list[str]:
+    """Return the flops of an array as the bench reads them, row after row of elements."""
+    return [f"row[{r}].column[{c}].pe/{flop.cell}" for r in range(rows) for c in range(columns)
+            for flop in element.flops]
 
 
 def element_verilog(element: ArrayElement, core: ElementCore) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from characterization.artifact import Provenance, cached, digest_file, digest_of
-from characterization.benches.activity import check_observed
+from characterization.benches.activity import Bound, check_observed
 from characterization.benches.operands import StimulusConfig, n_transitions
 from characterization.certify import VERSION, Certificate, CertifyConfig, certify_set, certify_weights
 from characterization.design import MacDesign
@@ -75,6 +75,11 @@ class Bench:
     def stimulus(self) -> StimulusConfig:
         """What each weight is simulated with."""
         return StimulusConfig(self.config.transitions, self.config.seed, self.design.weights, self.config.activations)
+
+    @property
+    def bound(self) -> Bound:
+        """What bounds settle times."""
+        return "certified" if self.config.certify else "topological"
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -201,7 +206,7 @@ def measure_activity(
     """
     folder = bench.folder / core.corner.name
     activity = simulate_weights(core.timed, bench.design, bench.stimulus, folder, bench.config.workers, tick)
-    check_observed(activity.weights, activity.settle_ps, bound_ps)
+    check_observed(activity.weights, activity.settle_ps, bound_ps, bench.bound)
     return {"observed_ps": activity.observed_ps.tolist(), "energy_fj": activity.mean_fj.tolist(),
             "energy_std_fj": activity.std_fj.tolist(), "register_energy_fj": activity.register_fj.tolist(),
             **dict(zip(QUANTILES, activity.quantiles_fj.T.tolist(), strict=True)),

@@ -59,7 +59,8 @@ def measure_table(
 ) -> EnergyTable:
     """Return the energy of every weight at every pair of activations; if weights stream, at every previous weight.
 
-    Every transition is checked against the reference and against the static bound, or a profile's certificates.
+    Every transition is checked against the reference, and against its weight's topological delay or a profile's
+    certificate.
 
     Args:
         design_path: a `design.toml` or its folder.
@@ -84,7 +85,8 @@ def measure_table(
     stimulus = config.stimulus(design)
     activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers,
                                 partial(progress, f"simulation {corner.name}"))
-    check_observed(activity.weights, activity.settle_ps, bound_ps)
+    check_observed(activity.weights, activity.settle_ps, bound_ps,
+                   "topological" if profile is None else "certified")
     inputs = {"netlist": netlist.digest, "liberty": "+".join(map(digest_file, corner.liberty))}
     settings = {"rounds": config.rounds, "seed": config.seed, "partial_sum": config.partial_sum}
     tools = {name: version(name) for name in ("pyosys", "numba", "numpy")}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from characterization.timed import TimedNetlist
 from characterization.units import FS_PER_PS
 
 Progress = Callable[[int, int], None]
+# What bounds settle times, in words.
+Bound = Literal["topological", "certified"]
 POLL_S = 0.2
 
 
@@ -128,7 +131,7 @@ def prepare(
     if not (folder / "plan.npz").is_file():
         write_text(folder / "core.v", text)
         compile_bench([folder / "core.v"], "core", folder / "build")
-        write_plan(folder / "plan.npz", stimulus, expected, gated=count == "gated")
+        write_plan(folder / "plan.npz", timed, stimulus, expected, gated=count == "gated")
     return folder
 
 
@@ -143,7 +146,7 @@ def block_path(folder: Path, weight: int) -> Path:
     return folder / f"block{weight}.npz"
 
 
-def write_plan(path: Path, stimulus: Stimulus, expected: np.ndarray, gated: bool) -> None:
+def write_plan(path: Path, timed: TimedNetlist, stimulus: Stimulus, expected: np.ndarray, gated: bool) -> None:
     """Save states and expected sinks as the bench reads them: bits packed into bytes, lowest first."""
     with atomic_path(path) as partial, partial.open("wb") as stream:
         np.savez(
@@ -151,6 +154,7 @@ def write_plan(path: Path, stimulus: Stimulus, expected: np.ndarray, gated: bool
             cost_steps=stimulus.cost_steps,
             states=np.packbits(stimulus.states, axis=-1, bitorder="little"),
             expected=np.packbits(expected, axis=-1, bitorder="little"),
+            sinks=np.array([f"{sink.net} at {sink.origin}" for sink in timed.sinks]),
         )
 
 
@@ -207,21 +211,22 @@ def read_blocks(folder: Path, stimulus: Stimulus, nets: tuple[str, ...]) -> Core
     return CoreTrace(stimulus.weights, np.stack(settle), np.stack(cost), nets, np.stack(edges))
 
 
-def check_observed(weights: Sequence[int], settle_ps: np.ndarray, topological_ps: np.ndarray) -> None:
-    """Check that no simulated transition settles after the static bound.
+def check_observed(weights: Sequence[int], settle_ps: np.ndarray, bound_ps: np.ndarray, kind: Bound) -> None:
+    """Check that no simulated transition settles after its weight's bound.
 
     Args:
         weights: the weight of each row.
         settle_ps: `[weight, transition]`.
-        topological_ps: static bound of the same weights `[weight]`.
+        bound_ps: of the same weights `[weight]`.
+        kind: what bounds them, for the message.
 
     Raises:
         SimulationError: naming the first weight and transition that do.
     """
-    late = np.argwhere(settle_ps > np.asarray(topological_ps)[:, None] + 1e-6)
+    late = np.argwhere(settle_ps > np.asarray(bound_ps)[:, None] + 1e-6)
     if late.size:
         row, column = late[0]
         raise SimulationError(
-            f"weight {weights[row]}, transition {column}: settles at {settle_ps[row, column]:.3f} ps, after its static "
-            f"bound of {topological_ps[row]:.3f} ps; timing and simulation do not share one delay set."
+            f"weight {weights[row]}, transition {column}: settles at {settle_ps[row, column]:.3f} ps, after its {kind} "
+            f"delay of {bound_ps[row]:.3f} ps; timing and simulation do not share one delay set."
         )

@@ -14,6 +14,7 @@ from cocotb.triggers import Timer, ValueChange
 
 from characterization.artifact import atomic_path
 from characterization.benches.core import COUNT_BITS, ENERGY_BITS, TIME_BITS
+from characterization.benches.unknown import unknown_nets
 
 
 class Mismatch(Exception):
@@ -27,6 +28,7 @@ class Plan:
     weights: np.ndarray
     states: np.ndarray
     expected: np.ndarray
+    sinks: list[str]
     settle_steps: np.ndarray
     cost_steps: np.ndarray
     gated: bool
@@ -36,9 +38,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the core said at the end of one step."""
+    """What the core said at the end of one step; of the sinks their bits, the last one first."""
 
-    sinks: int
+    sinks: str
     settle_fs: int
     energy: int
 
@@ -71,7 +73,7 @@ class Monitor:
         bits = str(self.report.value)
         energy = int(bits[-ENERGY_BITS:], 2)
         settle_fs = int(bits[-ENERGY_BITS - TIME_BITS : -ENERGY_BITS], 2)
-        return Report(int(bits[: -ENERGY_BITS - TIME_BITS], 2), settle_fs, energy)
+        return Report(bits[: -ENERGY_BITS - TIME_BITS], settle_fs, energy)
 
     def edges(self) -> np.ndarray:
         """Return the falls and rises of every net when last collected, modulo 2 ** 32, uint32 [net, edge]."""
@@ -83,16 +85,22 @@ class Monitor:
 class Checker:
     """Compares settled sinks with what the truth tables, and so the reference, say."""
 
-    def check(self, weight: int, step: int, found: int, expected: bytes) -> None:
+    def __init__(self, plan: Plan) -> None:
+        """Check the sinks of `plan`."""
+        self.sinks = plan.sinks
+
+    def check(self, weight: int, step: int, found: str, expected: bytes) -> None:
         """Check one step.
 
         Raises:
-            Mismatch: naming weight, transition and the wrong sinks.
+            Mismatch: naming weight, transition and the first wrong or unknown sink.
         """
-        wanted = int.from_bytes(expected, "little")
-        if found != wanted:
-            wrong = [str(bit) for bit in range((found ^ wanted).bit_length()) if (found ^ wanted) >> bit & 1]
-            raise Mismatch(f"weight {weight}, transition {step}: sinks {', '.join(wrong)} settle to the wrong value.")
+        wanted, where = int.from_bytes(expected, "little"), f"weight {weight}, transition {step}"
+        if unknown := unknown_nets(found, self.sinks):
+            raise Mismatch(f"{where}: {unknown}.")
+        if wrong := [name for bit, name in enumerate(self.sinks) if (int(found, 2) ^ wanted) >> bit & 1]:
+            more = f" (one of {len(wrong)})" if len(wrong) > 1 else ""
+            raise Mismatch(f"{where}: net {wrong[0]}{more} settles to the wrong value.")
 
 
 def load_plan(environment: Any) -> Plan:
@@ -100,8 +108,9 @@ def load_plan(environment: Any) -> Plan:
     with np.load(environment["HALO_BENCH_PLAN"]) as arrays:
         blocks = [int(block) for block in environment["HALO_BENCH_BLOCKS"].split(",")]
         return Plan(
-            arrays["weights"], arrays["states"], arrays["expected"], arrays["settle_steps"],
-            arrays["cost_steps"], bool(arrays["gated"]), blocks, Path(environment["HALO_BENCH_OUT"]),
+            arrays["weights"], arrays["states"], arrays["expected"], arrays["sinks"].tolist(),
+            arrays["settle_steps"], arrays["cost_steps"], bool(arrays["gated"]), blocks,
+            Path(environment["HALO_BENCH_OUT"]),
         )
 
 
@@ -133,7 +142,7 @@ async def run_block(plan: Plan, block: int, driver: Driver, monitor: Monitor, ch
 async def every_weight_settles_to_its_function(dut: Any) -> None:
     """Step through every block of the plan."""
     plan = load_plan(os.environ)
-    driver, monitor, checker = Driver(dut, plan), Monitor(dut), Checker()
+    driver, monitor, checker = Driver(dut, plan), Monitor(dut), Checker(plan)
     try:
         # The strobe's first value is no strobe: leave the instant in which registers get their first values.
         await Timer(1, "step")

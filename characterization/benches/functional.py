@@ -43,6 +43,16 @@ class BenchConfig:
     period_ps: float | None = None
     wave: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the period.
+
+        Raises:
+            SimulationError: it is too short to be one, or no number.
+        """
+        shortest_ps = 2 * SHORTEST_HALF_FS / FS_PER_PS
+        if self.period_ps is not None and not shortest_ps <= self.period_ps < float("inf"):
+            raise SimulationError(f"a clock period of {self.period_ps:g} ps; it must be at least {shortest_ps:g} ps.")
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -127,11 +137,8 @@ def prepare_functional(
     """Write the bench of a MAC and its plan, as `run_functional` runs them.
 
     Raises:
-        SimulationError: the period is too short to be one, the result is no output, or operands are never known.
+        SimulationError: the result is no output, or operands are never known.
     """
-    if config.period_ps is not None and whole_fs(config.period_ps / 2) < SHORTEST_HALF_FS:
-        raise SimulationError(f"{design.name}: a period of {config.period_ps:g} ps; it must be at least "
-                              f"{2 * SHORTEST_HALF_FS / FS_PER_PS:g} ps.")
     run = plan_run(design, config.vectors, config.seed)
     level: Level = "rtl" if timed is None else "netlist"
     folder = work / f"functional-{level}"

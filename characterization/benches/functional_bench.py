@@ -12,6 +12,8 @@ import cocotb
 from cocotb.handle import Immediate
 from cocotb.triggers import Timer
 
+from characterization.benches.unknown import unknown_nets
+
 
 class Mismatch(Exception):
     """The MAC does something else than its reference."""
@@ -55,6 +57,11 @@ class Monitor:
         return [str(place.value) for place in self.places]
 
 
+def bit_names(name: str, width: int) -> list[str]:
+    """Return the nets of a port or register, lowest first."""
+    return [f"{name}[{bit}]" for bit in range(width)] if width > 1 else [name]
+
+
 class Checker:
     """Compares samples with the reference."""
 
@@ -69,6 +76,9 @@ class Checker:
             Mismatch: naming the clock, the place, and both values.
         """
         for name, bits, wanted in zip(self.names, found, self.expected[clock] or [], strict=False):
+            if unknown := unknown_nets(bits, bit_names(name, len(bits))):
+                raise Mismatch(f"clock {clock}: {unknown}; {name} is {bits}, its reference says "
+                               f"{wanted:0{len(bits)}b}. Is it driven, and set by reset or loading?")
             if bits != format(wanted, f"0{len(bits)}b"):
                 raise Mismatch(f"clock {clock}: {name} is {bits}, its reference says {wanted:0{len(bits)}b}.")
 

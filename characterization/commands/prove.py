@@ -72,7 +72,7 @@ def prove(
     from characterization.prove_plan import PlanProofConfig, check_origin, prove_plan, to_record
 
     rows, columns = array_size(array)
-    if period is not None and not period > 0:
+    if period is not None and not 0 < period < float("inf"):
         raise SimulationError(f"--period {period:g}: a clock needs a positive period, in picoseconds.")
     vectors = load_vectors(plan)
     folder = plan if plan.is_dir() else plan.parent

@@ -165,7 +165,7 @@ def test_a_sink_that_settles_to_another_value_is_named_with_weight_and_transitio
     timed = core([source("a")], [gate("b", INV, ["a"], uniform(INV, 1, 1.0, 1.0))], [sink("a"), sink("b")])
     stimulus = stimulus_of(states("0", "1", "0"))
     wrong = np.array([[[0, 1], [1, 1], [0, 1]]], dtype=np.uint8)
-    with pytest.raises(SimulationError, match="weight 0, transition 1: sinks 1 settle to the wrong value"):
+    with pytest.raises(SimulationError, match="weight 0, transition 1: net b at flop_b_next/D settles to"):
         simulate_states(timed, stimulus, wrong, [1], np.ones((2, 2), dtype=np.int64), tmp_path)
     assert not list(tmp_path.glob("core-*/block*.npz"))
 
@@ -174,7 +174,7 @@ def test_a_sink_that_settles_to_another_value_is_named_with_weight_and_transitio
 @needs_icarus
 def test_an_arc_that_the_library_lacks_shows_as_a_wrong_value(tmp_path):
     timed = core([source("a")], [gate("b", INV, ["a"], {(0, RISE, FALL): 1.0})], [sink("b")])
-    with pytest.raises(SimulationError, match="transition 2: sinks 0 settle to the wrong value"):
+    with pytest.raises(SimulationError, match="transition 2: net b at flop_b_next/D settles to the wrong value"):
         trace_of(timed, states("0", "1", "0"), tmp_path)
 
 
@@ -227,9 +227,10 @@ def test_a_missing_libpython_names_its_debian_package(monkeypatch, tmp_path):
 
 def test_an_observation_beyond_the_bound_names_weight_and_transition():
     settle_ps = np.array([[1.0, 2.0], [3.0, 4.5]])
-    check_observed((-1, 7), settle_ps, np.array([2.0, 4.5]))
-    with pytest.raises(SimulationError, match=r"weight 7, transition 1: settles at 4\.500 ps, after its static"):
-        check_observed((-1, 7), settle_ps, np.array([2.0, 4.0]))
+    check_observed((-1, 7), settle_ps, np.array([2.0, 4.5]), "topological")
+    said = r"weight 7, transition 1: settles at 4\.500 ps, after its certified delay of 4\.000 ps"
+    with pytest.raises(SimulationError, match=said):
+        check_observed((-1, 7), settle_ps, np.array([2.0, 4.0]), "certified")
 
 
 @pytest.mark.parametrize("seed", range(3))

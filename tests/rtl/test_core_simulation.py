@@ -77,7 +77,7 @@ def test_observed_delays_of_a_real_mac_stay_below_certified_and_those_below_topo
     bound_ps = topological_ps(timed, design, np.array(weights))
     constant, launched = (certify_weights(timed, design, weights, mode) for mode in ("stationary", "swap"))
     together = certify_set(timed, design, weights)
-    check_observed(weights, activity.settle_ps, constant.upper_ps)
+    check_observed(weights, activity.settle_ps, constant.upper_ps, "certified")
     assert constant.exact.all()
     assert (constant.upper_ps <= bound_ps + AGREE_PS).all()
     assert (constant.upper_ps <= launched.upper_ps + AGREE_PS).all()
