@@ -212,11 +212,9 @@ def run_benches(
     design = read_design(design_path)
     corner = pdk.corner(corner_name) if corner_name else slowest(pdk)
     folder, found = work / f"{design.name}-{pdk.name}", []
-    for done, level in enumerate(levels):
-        progress("functional benches", done, len(levels))
+    for level in levels:
         timed = None
         if level == "netlist":
             timed = annotate(map_design(design, pdk, folder, progress), read_corner(corner), corner, design.clock)
-        found.append(run_functional(design, folder, timed, config))
-    progress("functional benches", len(levels), len(levels))
+        found.append(run_functional(design, folder, timed, config, progress))
     return tuple(found)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,10 @@ from characterization.timed import TimedNetlist
 from characterization.units import FS_PER_PS
 
 Level = Literal["rtl", "netlist"]
+LEVEL_NAMES: dict[Level, str] = {"rtl": "RTL", "netlist": "gates"}
+# Called with (stage, done, total).
+StageProgress = Callable[[str, int, int], None]
+POLL_S = 0.2
 # RTL has no delays: any period does.
 RTL_HALF_PERIOD_FS = 1000
 # A femtosecond for the ports to move, and one for the clock.
@@ -90,7 +96,8 @@ class FunctionalResult:
 
 
 def run_functional(
-    design: MacDesign, work: Path, timed: TimedNetlist | None = None, config: BenchConfig | None = None
+    design: MacDesign, work: Path, timed: TimedNetlist | None = None, config: BenchConfig | None = None,
+    progress: StageProgress | None = None,
 ) -> FunctionalResult:
     """Return the count of what was compared, all of it equal to the design's `reference.py`.
 
@@ -99,6 +106,7 @@ def run_functional(
         work: folder for the bench and its logs.
         timed: the mapped netlist, annotated but not abutted (its ports are driven); None for the RTL.
         config: operands, clock, waveforms.
+        progress: called with (stage, clocks done, clocks).
 
     Raises:
         SimulationError: a port or register differs, with clock, name and values; or the simulator failed.
@@ -106,17 +114,40 @@ def run_functional(
         ToolMissingError: Icarus is not installed.
     """
     config = config or BenchConfig()
-    bench = prepare_functional(design, work, timed, config)
+    bench = prepare_functional(design, work, timed, config, progress)
     compile_bench(bench.sources, "bench", bench.folder / "build")
-    environment = {"HALO_BENCH_PLAN": str((bench.folder / PLAN).resolve())}
-    module = "characterization.benches.functional_bench"
-    run_bench("bench", module, bench.folder / "build", bench.folder, environment, config.wave)
+    run_prepared(bench, config.wave, progress or unreported)
     run = bench.run
     checked = sum(values is not None for values in run.expected)
     return FunctionalResult(
         design.name, bench.level, len(run.driven), checked, len(run.operations), bench.observed,
         coverage_of(design, run), 2 * bench.half_fs / FS_PER_PS, bench.folder,
     )
+
+
+def run_prepared(bench: PreparedBench, wave: bool, progress: StageProgress) -> None:
+    """Run a compiled bench, and tell how far it is.
+
+    Raises:
+        SimulationError: a mismatch, or the simulator failed.
+    """
+    told, total = bench.folder / "progress.txt", len(bench.run.driven)
+    told.unlink(missing_ok=True)
+    environment = {"HALO_BENCH_PLAN": str((bench.folder / PLAN).resolve()), "HALO_BENCH_PROGRESS": str(told.resolve())}
+    stage = f"bench, {LEVEL_NAMES[bench.level]}"
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(run_bench, "bench", "characterization.benches.functional_bench", bench.folder / "build",
+                          bench.folder, environment, wave)
+        while not run.done():
+            text = told.read_text(encoding="ascii") if told.is_file() else ""
+            progress(stage, int(text or 0), total)
+            wait([run], POLL_S)
+        run.result()
+    progress(stage, total, total)
+
+
+def unreported(stage: str, done: int, total: int) -> None:
+    """Take progress that nobody asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +163,17 @@ class PreparedBench:
 
 
 def prepare_functional(
-    design: MacDesign, work: Path, timed: TimedNetlist | None, config: BenchConfig
+    design: MacDesign, work: Path, timed: TimedNetlist | None, config: BenchConfig,
+    progress: StageProgress | None = None,
 ) -> PreparedBench:
     """Write the bench of a MAC and its plan, as `run_functional` runs them.
 
     Raises:
         SimulationError: the result is no output, or operands are never known.
     """
-    run = plan_run(design, config.vectors, config.seed)
     level: Level = "rtl" if timed is None else "netlist"
+    run = plan_run(design, config.vectors, config.seed,
+                   partial(progress or unreported, f"reference, {LEVEL_NAMES[level]}"))
     folder = work / f"functional-{level}"
     if timed is None:
         observed, half_fs, sources = run.registers, RTL_HALF_PERIOD_FS, design.sources

@@ -14,6 +14,9 @@ from cocotb.triggers import Timer
 
 from characterization.benches.unknown import unknown_nets
 
+# How many clocks lie between two reports of progress.
+CLOCKS_TOLD = 256
+
 
 class Mismatch(Exception):
     """The MAC does something else than its reference."""
@@ -87,11 +90,14 @@ class Checker:
 async def every_clock_follows_the_reference(dut: Any) -> None:
     """Drive every clock of the plan."""
     plan = json.loads(Path(os.environ["HALO_BENCH_PLAN"]).read_text(encoding="utf-8"))
+    told = os.environ.get("HALO_BENCH_PROGRESS")  # cocotb's own makefiles have none
     try:
         driver, monitor, checker = Driver(dut, plan), Monitor(dut, plan), Checker(plan)
         # Leave the instant in which the bench's registers get their first values.
         await Timer(1, "step")
         for clock, values in enumerate(plan["driven"]):
+            if told and clock % CLOCKS_TOLD == 0:
+                Path(told).write_text(str(clock), encoding="ascii")
             driver.apply(values)
             await driver.fall()
             if clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from characterization.design import MacDesign, bus_nets
 from characterization.errors import SimulationError
 from characterization.reference import Reference, load_reference, select, wrap
 
+Progress = Callable[[int, int], None]
 # A register counts as known once this many random power-up states agree on it.
 POWER_UPS = 8
 RESET_CYCLES = 2
@@ -21,6 +22,8 @@ OPERATIONS_PER_LOAD = 16
 CLOCKS_PER_RESET = 16
 # Of them after every operand has been sent.
 RANDOM_CLOCKS = 1000
+# How many clocks lie between two reports of progress.
+CLOCKS_TOLD = 256
 # An odd number (Knuth's multiplier): spreads a partial sum over the second of its two words.
 SPLIT = 2654435761
 
@@ -80,10 +83,11 @@ def base_of(bus: str) -> str:
     return bus.partition("[")[0]
 
 
-def plan_run(design: MacDesign, n_operations: int | None, seed: int) -> Run:
+def plan_run(design: MacDesign, n_operations: int | None, seed: int, progress: Progress | None = None) -> Run:
     """Return a run: reset, weights loaded by the design's own protocol, operations, then random controls.
 
-    Operands are random, or (`n_operations` None) every weight at every activation once in each lane.
+    Operands are random, or (`n_operations` None) every weight at every activation once in each lane. `progress` is told
+    the clocks that the reference has been through, and all.
 
     Raises:
         SimulationError: the protocol loads no weight, or the reference's two functions disagree.
@@ -99,7 +103,7 @@ def plan_run(design: MacDesign, n_operations: int | None, seed: int) -> Run:
     ordered = len(clocks)
     driven = [complete(design, inputs, wanted, rng) for wanted in clocks]
     driven += [random_ports(design, inputs, rng) for _ in range(n_operations or RANDOM_CLOCKS)]
-    expected = follow(design, reference, inputs, registers, driven, rng)
+    expected = follow(design, reference, inputs, registers, driven, rng, progress)
     check_operations(design, reference, operations, registers, expected[:ordered])
     rows = tuple(tuple(values[name] for name in inputs) for values in driven)
     return Run(inputs, registers, rows, tuple(expected), tuple(operations))
@@ -201,7 +205,7 @@ def random_ports(design: MacDesign, inputs: tuple[str, ...], rng: np.random.Gene
 
 def follow(
     design: MacDesign, reference: Reference, inputs: tuple[str, ...], registers: tuple[str, ...],
-    driven: list[dict[str, int]], rng: np.random.Generator,
+    driven: list[dict[str, int]], rng: np.random.Generator, progress: Progress | None = None,
 ) -> list[tuple[int, ...] | None]:
     """Return the registers after each clock, None while power-up states still show in any of them."""
     state = {
@@ -209,7 +213,9 @@ def follow(
         for name in registers for net in bus_nets(name, design.widths)
     }
     expected: list[tuple[int, ...] | None] = []
-    for values in driven:
+    for done, values in enumerate(driven):
+        if progress and done % CLOCKS_TOLD == 0:
+            progress(done, len(driven))
         wires = Wires(design.widths, state | {
             net: np.full(POWER_UPS, values[port] >> bit & 1, dtype=np.uint8)
             for port in inputs for bit, net in enumerate(bus_nets(port, design.widths))
@@ -218,6 +224,8 @@ def follow(
         state = {net: bit for bus, value in after.items() for net, bit in bits_of(design, bus, value)}
         known = all((bit == bit[0]).all() for bit in state.values())
         expected.append(tuple(first_word(design, name, state) for name in registers) if known else None)
+    if progress:
+        progress(len(driven), len(driven))
     return expected
 
 

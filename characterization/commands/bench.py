@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 LEVELS: dict[str, tuple[Literal["rtl", "netlist"], ...]] = {
     "rtl": ("rtl",), "gates": ("netlist",), "all": ("rtl", "netlist"),
 }  # fmt: skip
+# Where no terminal tells.
+WIDTH = 120
 
 
 def bench(
@@ -47,7 +50,7 @@ def bench(
     Examples: `characterize bench rtl/systolic_pe --vectors 2000`, and
     `characterize bench rtl/systolic_pe --level gates --corner typical --period 6000 --wave`
     """
-    from characterization.benches.functional import BenchConfig, prepare_functional
+    from characterization.benches.functional import LEVEL_NAMES, BenchConfig, prepare_functional
     from characterization.design import read_design
     from characterization.pipeline import run_benches, select_pdk
 
@@ -59,9 +62,11 @@ def bench(
         return
     with progress_bars() as progress:
         rows = run_benches(design, select_pdk(pdk, liberty, pdk_root), LEVELS[level], corner, config, work, progress)
-    Console().print(results_table(rows))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console.print(results_table(rows))
     for row in rows:
-        print(f"{row.level}: {row.folder / 'results.xml'}" + (f", {row.folder / 'waves.fst'}" if wave else ""))
+        files = ("results.xml", "waves.fst") if wave else ("results.xml",)
+        print(f"{LEVEL_NAMES[row.level]}: {', '.join(str(row.folder / name) for name in files)}")
 
 
 def number_of(vectors: str) -> int | None:
@@ -79,8 +84,10 @@ def number_of(vectors: str) -> int | None:
 
 def results_table(rows: tuple[FunctionalResult, ...]) -> Table:
     """Return what passed, with the operands seen, as a table to print."""
-    shown = Table(title=f"{rows[0].design}: all equal to its reference", box=SIMPLE_HEAD,
-                  caption="coverage over all lanes: " + "; ".join(
+    from characterization.benches.functional import LEVEL_NAMES
+
+    shown = Table(title=f"{rows[0].design}: all equal to its reference", box=SIMPLE_HEAD, caption_justify="left",
+                  pad_edge=False, caption="coverage over all lanes: " + "; ".join(
                       f"{name} {seen} of {possible}" for name, (seen, possible) in (
                           ("weights", rows[0].coverage.weights), ("activations", rows[0].coverage.activations),
                           ("weight x activation", rows[0].coverage.pairs))))  # fmt: skip
@@ -88,6 +95,6 @@ def results_table(rows: tuple[FunctionalResult, ...]) -> Table:
         shown.add_column(name)
     for row in rows:
         period = "-" if row.level == "rtl" else f"{row.period_ps:.0f} ps"
-        shown.add_row(row.level, str(row.n_operations), str(row.n_clocks), str(row.n_checked), period,
+        shown.add_row(LEVEL_NAMES[row.level], str(row.n_operations), str(row.n_clocks), str(row.n_checked), period,
                       ", ".join(row.observed))
     return shown

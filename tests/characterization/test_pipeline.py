@@ -133,7 +133,9 @@ def test_a_cell_that_one_corner_lacks_is_found_before_anything_is_simulated(tmp_
 
 @pytest.mark.tool
 def test_the_benches_check_rtl_and_netlist_against_one_reference(tmp_path: Path):
-    rtl, netlist = run_benches(PE, read_pdk("osu018"), ("rtl", "netlist"), None, BenchConfig(50, 3), tmp_path, Stages())
+    stages, levels = Stages(), ("rtl", "netlist")
+    rtl, netlist = run_benches(PE, read_pdk("osu018"), levels, None, BenchConfig(50, 3), tmp_path, stages)
+    assert stages.seen["bench, RTL"] == stages.seen["reference, gates"] == (rtl.n_clocks, rtl.n_clocks)
     assert (rtl.level, netlist.level) == ("rtl", "netlist")
     assert rtl.n_checked > 50
     assert "acc_out" in netlist.observed
