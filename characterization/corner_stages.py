@@ -14,13 +14,16 @@ import numpy as np
 
 from characterization.artifact import Provenance, cached, digest_file, digest_of
 from characterization.benches.activity import Bound, check_observed
-from characterization.benches.operands import StimulusConfig, n_transitions
+from characterization.benches.operands import StimulusConfig, n_transitions, previous_weights
 from characterization.certify import VERSION, Certificate, CertifyConfig, certify_set, certify_weights
+from characterization.corner_grid import speed_of
 from characterization.design import MacDesign
 from characterization.energy import simulate_weights
+from characterization.errors import SimulationError
 from characterization.hold import hold_report
 from characterization.liberty import CellLibrary
 from characterization.netlist import Netlist
+from characterization.pair_energy import pair_statistics
 from characterization.pdk import Corner
 from characterization.profile import QUANTILES, WeightArrival
 from characterization.set_certificate import SetCertificate, SetMode, certificate_from
@@ -43,6 +46,8 @@ class CharacterizeConfig:
         seed: of the stimulus.
         certify: whether delays are certified; without, bounds stay topological.
         time_limit_s: after which a certificate stays a bracket; None for no limit.
+        pair_transitions: of a streaming design, simulated for each pair of previous weight and weight, at typical
+            corners; 0 for no table of pairs.
     """
 
     transitions: int = 300
@@ -51,6 +56,17 @@ class CharacterizeConfig:
     activations: Literal["random", "exhaustive"] = "random"
     certify: bool = True
     time_limit_s: float | None = None
+    pair_transitions: int = 4
+
+    def __post_init__(self) -> None:
+        """Check the pairs.
+
+        Raises:
+            SimulationError: one transition of each, which has no standard error, or fewer than none.
+        """
+        if self.pair_transitions < 0 or self.pair_transitions == 1:
+            raise SimulationError(f"{self.pair_transitions} transitions of each pair of weights; give 2 or more, so "
+                                  "that energies have a standard error, or 0 for no table of pairs.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +122,7 @@ class CornerResult:
         stimulus: what was simulated, in words.
         hold_endpoint: the data pin whose hold is tightest; '' where no register reaches another.
         certificates: of all values together, where delays are certified.
+        pairs: of a streaming design, energy and standard error `[previous weight, weight]`, where they were measured.
     """
 
     core: CornerCore
@@ -113,6 +130,7 @@ class CornerResult:
     stimulus: str
     hold_endpoint: str
     certificates: tuple[SetCertificate, ...]
+    pairs: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> CornerResult:
@@ -137,7 +155,19 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
     found = delays | proofs | activity
     figures = {key: np.array(value, dtype=float) for key, value in found.items() if key.endswith(("_ps", "_fj"))}
     certificates = tuple(map(certificate_from, proofs.get("sets", ())))
-    return CornerResult(core, figures, activity["stimulus"], delays["hold_endpoint"], certificates)
+    pairs = None
+    if has_pairs(bench, core.corner):
+        asked = {"transitions": bench.config.pair_transitions, "seed": bench.config.seed, "version": 1}
+        build = partial(measure_pairs, bench, core, bound_ps, partial(progress, f"pairs {name}"))
+        table = stage(bench, f"pairs-{name}", inputs, asked, build, progress)
+        pairs = np.array(table["energy_fj"], np.float32), np.array(table["sem_fj"], np.float32)
+    return CornerResult(core, figures, activity["stimulus"], delays["hold_endpoint"], certificates, pairs)
+
+
+def has_pairs(bench: Bench, corner: Corner) -> bool:
+    """Return whether energies of pairs are measured at a corner: where plans take their energy from."""
+    streams = bench.design.weight_mode == "streaming" and bench.config.pair_transitions > 0
+    return streams and speed_of(corner.process) == "typical"
 
 
 def stage(
@@ -211,6 +241,24 @@ def measure_activity(
             "energy_std_fj": activity.std_fj.tolist(), "register_energy_fj": activity.register_fj.tolist(),
             **dict(zip(QUANTILES, activity.quantiles_fj.T.tolist(), strict=True)),
             "stimulus": activity.description}
+
+
+def measure_pairs(
+    bench: Bench, core: CornerCore, bound_ps: np.ndarray, tick: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Return energy and standard error of every pair of previous weight and weight.
+
+    Raises:
+        SimulationError: a transition settles after the bound.
+    """
+    design = bench.design
+    stimulus = StimulusConfig(bench.config.pair_transitions * len(design.weights), bench.config.seed, design.weights)
+    folder = bench.folder / core.corner.name
+    activity = simulate_weights(core.timed, design, stimulus, folder, bench.config.workers, tick)
+    check_observed(activity.weights, activity.settle_ps, bound_ps, bench.bound)
+    previous = previous_weights(design, stimulus, activity.energy_fj.shape[1])
+    mean, sem = pair_statistics(previous, activity.energy_fj, bench.weights)
+    return {"energy_fj": mean.tolist(), "sem_fj": sem.tolist()}
 
 
 def digest_core(timed: TimedNetlist) -> str:

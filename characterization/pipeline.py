@@ -30,6 +30,7 @@ from characterization.design import MacDesign, read_design
 from characterization.equivalence import prove_equivalent
 from characterization.errors import ArtifactError
 from characterization.netlist import Netlist, abut
+from characterization.pair_energy import PairEnergy
 from characterization.pdk import Corner, Pdk, pdk_from_liberty, read_pdk
 from characterization.profile import CERTIFIED, MacProfile, ProfileHead
 from characterization.search import fastest
@@ -154,6 +155,8 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
     settings = {"transitions": count, "activations": bench.config.activations, "seed": bench.config.seed,
                 "certify": bench.config.certify, "time_limit_s": bench.config.time_limit_s,
                 "recipe": fastest(design, slowest(pdk), pdk.dont_use, bench.folder)[1].recipe}  # fmt: skip
+    if design.weight_mode == "streaming":
+        settings["pair_transitions"] = bench.config.pair_transitions
     inputs = {"netlist": netlist.digest, "design": bench.inputs["design"]}
     inputs |= {f"liberty {corner.name}": "+".join(map(digest_file, corner.liberty)) for corner in corners}
     return MacProfile(
@@ -164,9 +167,21 @@ def assemble(bench: Bench, pdk: Pdk, netlist: Netlist, results: Sequence[CornerR
         temp_c=np.array([corner.temp_c for corner in corners]),
         provenance=Provenance("profile", inputs, settings, {n: version(n) for n in ("pyosys", "python-sat", "numpy")},
                               bench.config.seed),
+        pairs=pairs_of(bench, results),
         certificates=merge_certificates((), [item for result in results for item in result.certificates]),
         **measured,
     )  # fmt: skip
+
+
+def pairs_of(bench: Bench, results: Sequence[CornerResult]) -> PairEnergy | None:
+    """Return the energies of pairs of all corners where they were measured; None if nowhere."""
+    if all(result.pairs is None for result in results):
+        return None
+    n = bench.weights.size
+    unknown = np.full((n, n), np.nan, np.float32)
+    tables = [result.pairs or (unknown, unknown) for result in results]
+    return PairEnergy(bench.config.pair_transitions, len(bench.design.lanes), np.stack([table[0] for table in tables]),
+                      np.stack([table[1] for table in tables]))
 
 
 def between(corner: Corner) -> str:

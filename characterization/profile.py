@@ -15,6 +15,7 @@ import numpy as np
 from characterization.artifact import Provenance, digest_bytes, digest_of
 from characterization.corner_grid import SUPPLY_TOLERANCE, CornerGrid, SignOff
 from characterization.errors import ArtifactError
+from characterization.pair_energy import PairEnergy
 from characterization.profile_checks import check_order, check_table
 from characterization.set_certificate import RESOLUTION_PS, SetCertificate, best_certificate, merge_certificates
 from characterization.units import FJ_PER_NW_PS
@@ -111,6 +112,7 @@ class MacProfile:
         hold_slack_ps, tolerated_skew_ps: earliest arrival against hold, and the skew it can take; NaN where not
             checked, for which `head.notes` has the reason `[corner]`.
         certificates: of sets of values that launch with the activations.
+        pairs: of a streaming MAC, energies by previous weight and weight; None where they were not measured.
     """
 
     head: ProfileHead
@@ -141,6 +143,7 @@ class MacProfile:
     tolerated_skew_ps: np.ndarray
     provenance: Provenance
     certificates: tuple[SetCertificate, ...] = ()
+    pairs: PairEnergy | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and physics, and make the arrays read-only.
@@ -159,6 +162,11 @@ class MacProfile:
         for name in ("process", "interpolated"):
             if len(getattr(self, name)) != len(self.corners):
                 raise ArtifactError(f"{len(getattr(self, name))} values of {name} for {len(self.corners)} corners.")
+        if self.pairs is not None and self.pairs.energy_fj.shape[:2] != table:
+            raise ArtifactError(f"pair energies of {list(self.pairs.energy_fj.shape)} for {list(table)} corners and "
+                                "weights.")
+        if self.pairs is not None and self.pairs.lanes != self.head.lanes:
+            raise ArtifactError(f"pair energies of {self.pairs.lanes} lanes for a MAC of {self.head.lanes}.")
         check_order(self)
         for item in self.certificates:
             self.check_certificate(item)
@@ -188,8 +196,9 @@ class MacProfile:
         """The digest of what a plan rests on: the MAC, its corners, and every delay, energy and certificate."""
         names = (*PER_WEIGHT, *CERTIFIED, *PER_CORNER, *HOLD)
         arrays = [digest_bytes(np.ascontiguousarray(getattr(self, name)).tobytes()) for name in names]
+        pairs = [] if self.pairs is None else [self.pairs.digest]
         return digest_of([self.head.design, self.head.netlist_digest, self.weights.tolist(), self.corners, self.process,
-                          self.interpolated, arrays, [item.to_fields() for item in self.certificates]])
+                          self.interpolated, arrays, [item.to_fields() for item in self.certificates], *pairs])
 
     def corner_index(self, corner: str | None = None) -> int:
         """Return the position of `corner`; None means the only one.
@@ -297,6 +306,14 @@ class MacProfile:
         index = self.corner_index(corner)
         leakage_fj = float(self.leakage_nw[index]) * period_ps * FJ_PER_NW_PS
         return np.asarray(self.energy_fj[index] + leakage_fj)
+
+    def pair_fj(self, corner: str | None = None) -> np.ndarray | None:
+        """Return the energy of an operation all lanes of which move alike, `[previous weight, weight]`.
+
+        None where it was not measured: of a MAC that holds its weights, or at a corner that plans take no energy from.
+        """
+        index = self.corner_index(corner)
+        return None if self.pairs is None or not self.pairs.known[index] else self.pairs.operation_fj(index)
 
     def fastest(self, count: int, corner: Corners = None, arrival: WeightArrival = "stationary") -> np.ndarray:
         """Return the `count` fastest weight values, sorted; ties go to the smaller magnitude."""

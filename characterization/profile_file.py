@@ -11,10 +11,12 @@ import xarray as xr
 
 from characterization.artifact import Provenance, atomic_path, digest_file
 from characterization.errors import ArtifactError
+from characterization.pair_energy import PairEnergy
 from characterization.profile import CERTIFIED, HOLD, PER_CORNER, PER_WEIGHT, MacProfile, head_fields, head_from
 from characterization.set_certificate import certificate_from
 
 SCHEMA = 3
+PAIRS = ("pair_energy_fj", "pair_sem_fj")
 UNITS = {"fj": "fJ", "ps": "ps", "nw": "nW", "v": "V", "c": "degC"}
 
 
@@ -45,8 +47,15 @@ def save_profile(profile: MacProfile, path: Path) -> None:
     }
     coordinates = {"corner": ("corner", text_array(profile.corners), {"units": "1"}),
                    "weight": ("weight", profile.weights.astype(np.int16), {"units": "1"})}
+    packed = {}
+    if profile.pairs is not None:
+        variables |= {name: (("corner", "previous", "weight"), table, {"units": "fJ"})
+                      for name, table in zip(PAIRS, (profile.pairs.energy_fj, profile.pairs.sem_fj), strict=True)}
+        variables["pair_transitions"] = ((), profile.pairs.transitions, {"units": "1"})
+        coordinates["previous"] = ("previous", profile.weights.astype(np.int16), {"units": "1"})
+        packed = {name: {"zlib": True, "complevel": 4, "shuffle": True} for name in PAIRS}
     with atomic_path(path) as partial:
-        xr.Dataset(variables, coordinates, attributes).to_netcdf(partial, engine="h5netcdf")
+        xr.Dataset(variables, coordinates, attributes).to_netcdf(partial, engine="h5netcdf", encoding=packed)
 
 
 def text_array(words: tuple[str, ...]) -> np.ndarray:
@@ -84,9 +93,17 @@ def profile_of(dataset: xr.Dataset) -> MacProfile:
     return MacProfile(
         head_from(json.loads(dataset.attrs["head"])), dataset["weight"].to_numpy().astype(np.int64),
         tuple(map(str, dataset["corner"].to_numpy())), n_transitions=int(dataset["n_transitions"]),
-        provenance=Provenance.from_json(dataset.attrs["provenance"]),
+        provenance=Provenance.from_json(dataset.attrs["provenance"]), pairs=pairs_of(dataset),
         certificates=tuple(map(certificate_from, json.loads(dataset.attrs["certificates"]))), **words, **arrays,
     )
+
+
+def pairs_of(dataset: xr.Dataset) -> PairEnergy | None:
+    """Return the energies of pairs that a data set holds; None where it has none."""
+    if PAIRS[0] not in dataset:
+        return None
+    energy_fj, sem_fj = (dataset[name].to_numpy().astype(np.float32) for name in PAIRS)
+    return PairEnergy(int(dataset["pair_transitions"]), json.loads(dataset.attrs["head"])["lanes"], energy_fj, sem_fj)
 
 
 def rebuild(dataset: xr.Dataset, path: Path) -> str:

@@ -8,7 +8,8 @@ one point of it per class. No value is named anywhere: tables and weights decide
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,13 +20,15 @@ from halo.codebook import Codebook, make_codebook
 from halo.errors import ConfigError
 from halo.model import list_linears
 from halo.operating_point import PointConfig, footing, planned_bounds, proposed_period_ps
-from halo.prices import PriceConfig, relative_energy, value_prices
+from halo.prices import PriceConfig, relative_energy
 from halo.sensitivity import Sensitivity
 from halo.subset import Histogram, Subset, best_subset
 
 OUTLIER_SIGMAS = 3.0
 HISTOGRAM_REACH = 5.0
 HISTOGRAM_BINS = 1000
+# How often codes of a streaming MAC are priced anew among those chosen before; a few times settle it.
+MIXTURES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class FrontPoint:
         cost: predicted nats per token by rounding to nearest, and the price of energy.
         energy: mean energy of the weights' codes over that of all values.
         codes: sorted.
+        shares: of the weights that each code stands for.
     """
 
     period_ps: float
@@ -95,6 +99,7 @@ class FrontPoint:
     cost: float
     energy: float
     codes: tuple[int, ...]
+    shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,11 @@ class CodebookSearch:
     """The result of a search: fast class first, slow class last."""
 
     classes: tuple[ClassSearch, ...]
+
+    def mixture(self, profile: MacProfile) -> np.ndarray:
+        """Return how often each value occurs where the classes take equally many weights, float64 `[weight]`."""
+        points = [search.front[search.chosen] for search in self.classes]
+        return np.asarray(np.mean([spread_shares(profile, point.codes, point.shares) for point in points], axis=0))
 
     @property
     def codebooks(self) -> tuple[Codebook, ...]:
@@ -194,6 +204,9 @@ def search_class(question: Question, values: int, limit_ps: float) -> ClassSearc
         reason += f", energy at {question.prices.energy:g} nats"
     if profile.head.weight_mode == "streaming":
         reason += "; ranked with all lanes alike, a set certificate decides"
+        known = profile.pair_fj(footing(profile, points).typical) is not None
+        reason += ("; energy by previous weight and weight, independent draws from the weights' histogram" if known else
+                   "; energy by weight alone: the profile has no pairs of previous weight and weight")
     codebook = make_codebook(f"fast{values}", taken.codes, profile, points)
     return ClassSearch(codebook, front, chosen, reason)
 
@@ -207,18 +220,48 @@ def class_front(question: Question, values: int, limit_ps: float) -> tuple[Front
     """Return the points of least cost, by increasing period; what is slower without costing less is left out."""
     profile, points, config = question.profile, question.points, question.config
     reaches = np.linspace(1.2, 4.4, config.scales)
-    delay_ps, n_weights = planned_bounds(profile, points), float(question.histogram.count.sum())
-    prices = value_prices(profile, points, question.prices, n_weights)
-    energy = relative_energy(profile, points)
+    delay_ps = planned_bounds(profile, points)
     found: list[FrontPoint] = []
     for limit in candidate_delays(profile, points, values, config.periods):
         allowed = np.union1d(WEIGHTS[delay_ps <= limit], [0])
-        subset: Subset = best_subset(question.histogram, allowed, values, reaches, prices[profile.positions(allowed)],
-                                     energy[profile.positions(allowed)])
+        subset = best_codes(question, allowed, values, reaches)
         period_ps = proposed_period_ps(profile, subset.codes, points)
-        found.append(FrontPoint(period_ps, subset.loss, subset.cost, subset.energy, subset.codes))
+        found.append(FrontPoint(period_ps, subset.loss, subset.cost, subset.energy, subset.codes, subset.shares))
     allowed_points = [point for point in found if point.period_ps <= limit_ps] or found[:1]
     return undominated(allowed_points)
+
+
+def best_codes(question: Question, allowed: np.ndarray, values: int, reaches: np.ndarray) -> Subset:
+    """Return the best at most `values` of the `allowed` codes.
+
+    Where weights stream, what a code costs depends on which others there are: it is priced among the weights that the
+    last choice gives each code, until the choice stays, and the best by its own energy is kept.
+    """
+    profile, points, n_weights = question.profile, question.points, float(question.histogram.count.sum())
+    at, shares = profile.positions(allowed), None
+    found: Subset | None = None
+    for _ in range(MIXTURES):
+        energy = relative_energy(profile, points, shares)
+        prices = question.prices.energy * energy / n_weights
+        chosen = best_subset(question.histogram, allowed, values, reaches, prices[at], energy[at])
+        if profile.pair_fj(footing(profile, points).typical) is None:
+            return chosen
+        before, shares = shares, spread_shares(profile, chosen.codes, chosen.shares)
+        spent = float(relative_energy(profile, points, shares) @ shares)
+        cost = chosen.loss * question.histogram.energy + question.prices.energy * spent
+        if found is None or cost < found.cost:
+            found = replace(chosen, energy=spent, cost=cost)
+        if before is not None and np.array_equal(before, shares):
+            break
+    assert found is not None, "at least one mixture is tried"
+    return found
+
+
+def spread_shares(profile: MacProfile, codes: Sequence[int], shares: Sequence[float]) -> np.ndarray:
+    """Return the shares of some codes among all of a profile's values, float64 `[weight]`."""
+    spread = np.zeros(profile.weights.size)
+    spread[profile.positions(codes)] = shares
+    return spread
 
 
 def candidate_delays(profile: MacProfile, points: PointConfig, values: int, count: int) -> np.ndarray:

@@ -84,8 +84,9 @@ def loads_of(
     codebooks = {book.name: book.codes for book in quantized.codebooks}
     clocks = make_clocks(codebooks, profile, points, config)
     rank = {name: clocks.at(clocks.together[name], clocks.nominal_v, name).period_ps for name in codebooks}
-    unit = build(profile, setup_of(clocks, 8.0, has_sparse=False, config=config)).unit
-    return model_loads(quantized, rank, config.array_rows, config.array_cols, unit, progress)
+    machine = build(profile, setup_of(clocks, 8.0, has_sparse=False, config=config))
+    lanes = profile.head.lanes if machine.weights_move and profile.pairs is not None else 0
+    return model_loads(quantized, rank, config.array_rows, config.array_cols, machine.unit, progress, lanes)
 
 
 def plan_loads(

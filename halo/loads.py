@@ -17,6 +17,7 @@ import numpy as np
 from characterization.artifact import digest_bytes
 from halo.errors import PlanError
 from halo.layers import QuantizedLinear, QuantizedModel
+from halo.weight_stream import count_followers, pack_followers
 from halo.workload import shared_input_stage
 
 # What shares a clock: a fold of a panel, a panel, a fold, or a matrix.
@@ -35,6 +36,8 @@ class LoadGroup:
         code_counts: how often each value of -128..127 occurs among them; () where all are equally likely.
         n_sparse: weights of the sparse part that lie among them.
         leads: whether fill and drain of the product are booked here: the slowest class does.
+        followers: how often each value follows another where weights move every cycle, packed by `weight_stream.py`; ''
+            where that is not known or does not matter.
     """
 
     layer: str
@@ -45,6 +48,7 @@ class LoadGroup:
     code_counts: tuple[int, ...]
     n_sparse: int
     leads: bool
+    followers: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class ModelLoads:
 
 def model_loads(
     quantized: QuantizedModel, rank: Mapping[str, float], rows: int, cols: int, unit: LoadUnit = "fold-panel",
-    progress: Progress | None = None,
+    progress: Progress | None = None, lanes: int = 0,
 ) -> ModelLoads:
     """Return the loads of a quantized model on an array of `rows` x `cols`.
 
@@ -130,6 +134,7 @@ def model_loads(
         cols: of the array.
         unit: what shares a clock.
         progress: told layers done and in all.
+        lanes: of a MAC whose weights move every cycle: what follows what in them is counted; 0 counts nothing.
 
     Raises:
         PlanError: tiles that do not divide the array, or scales of another fold.
@@ -137,7 +142,8 @@ def model_loads(
     layers = []
     for done, layer in enumerate(quantized.layers):
         check_geometry(layer, rows, cols)
-        layers.append(layer_loads(layer, [book.name for book in quantized.codebooks], rank, rows, cols, unit))
+        layers.append(layer_loads(layer, [book.name for book in quantized.codebooks], rank, rows, cols, unit,
+                                  lanes))
         if progress:
             progress(done + 1, len(quantized.layers))
     return ModelLoads(quantized.method, rows, cols, unit, {book.name: book.codes for book in quantized.codebooks},
@@ -165,7 +171,8 @@ def check_geometry(layer: QuantizedLinear, rows: int, cols: int) -> None:
 
 
 def layer_loads(
-    layer: QuantizedLinear, names: Sequence[str], rank: Mapping[str, float], rows: int, cols: int, unit: LoadUnit
+    layer: QuantizedLinear, names: Sequence[str], rank: Mapping[str, float], rows: int, cols: int, unit: LoadUnit,
+    lanes: int = 0,
 ) -> LayerLoads:
     """Return the loads of one layer."""
     slowness = np.array([rank[name] for name in names])
@@ -179,6 +186,10 @@ def layer_loads(
     groups = list(load_groups(layer.name, names, packed, counts, sparse, per_load, unit,
                               -(-min(rows, n_in) // tiles.tile_in), -(-n_in // tiles.tile_in)))
     groups.sort(key=lambda group: -rank[group.codebook])
+    if lanes and unit != "fold-panel":
+        per_weight = packed_weights(layer, packed, rows)
+        groups = [replace(group, followers=followers_of(layer.codes, per_weight == names.index(group.codebook), unit,
+                                                        lanes)) for group in groups]
     plan = LayerPlan(
         layer.name, shared_input_stage(layer.name), n_out, n_in, layer.scales.shape[1],
         int(np.unique(layer.sparse_rows).size), count_codes(layer.sparse_values),
@@ -232,6 +243,20 @@ def count_values(layer: QuantizedLinear, packed: np.ndarray, rows: int) -> np.nd
         for index in np.unique(per_row):
             counts[index] += np.bincount(columns[per_row == index].reshape(-1).astype(np.int64) + 128, minlength=256)
     return counts
+
+
+def packed_weights(layer: QuantizedLinear, packed: np.ndarray, rows: int) -> np.ndarray:
+    """Return the class of the load of each weight, `[out, in]`."""
+    n_out, n_in = layer.codes.shape
+    return np.repeat(np.repeat(packed, layer.tiles.tile_out, axis=0)[:n_out], rows, axis=1)[:, :n_in]
+
+
+def followers_of(codes: np.ndarray, mine: np.ndarray, unit: LoadUnit, lanes: int) -> str:
+    """Return, packed, how often values of a class's weights `mine` `[out, in]` follow each other in a lane."""
+    along_inputs = unit != "fold"
+    whole = mine.all(axis=1) if along_inputs else mine.all(axis=0)
+    own = codes[whole] if along_inputs else codes[:, whole]
+    return pack_followers(count_followers(own, lanes, along_inputs=along_inputs)) if own.size else ""
 
 
 def count_sparse(layer: QuantizedLinear, packed: np.ndarray, rows: int, n_classes: int) -> np.ndarray:

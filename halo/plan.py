@@ -340,6 +340,6 @@ def all_zero(plan: DvfsPlan) -> DvfsPlan:
             return segment
         counts = [0] * 256
         counts[128] = segment.n_values
-        return replace(segment, loads=replace(segment.loads, code_counts=tuple(counts)))
+        return replace(segment, loads=replace(segment.loads, code_counts=tuple(counts), followers=""))
 
     return replace(plan, segments=tuple(map(zeros, plan.segments)))

@@ -75,7 +75,8 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
         search = search_codebooks(*asked, config.points, config.prices)
         report_step(progress, "codebooks and tiles", 1, 2)
         losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
-                                     relative_energy(profile, config.points), config.prices.energy,
+                                     relative_energy(profile, config.points, search.mixture(profile)),
+                                     config.prices.energy,
                                      relative_times(profile, search.codebooks, config.points))
         report_step(progress, "codebooks and tiles", 2, 2)
     counts = sorted({recipe.values for recipe in recipes if recipe.values})
@@ -186,7 +187,8 @@ def job_of(prepared: Prepared, recipe: Recipe) -> Job:
     n_weights = sum(linear.weight.numel() for linear in linears.values())
     prices = None
     if config.prices.energy:
-        prices = value_prices(prepared.profile, config.points, config.prices, n_weights)
+        shares = None if prepared.search is None else prepared.search.mixture(prepared.profile)
+        prices = value_prices(prepared.profile, config.points, config.prices, n_weights, shares)
     return Job(codebooks, tiles, recipe.method, method_config(config, recipe), config.quantize, prices)
 
 

@@ -45,6 +45,7 @@ class Subset:
         loss: squared error as a share of what rounding every weight to 0 costs.
         energy: mean energy of a weight's code.
         cost: squared error and prices together: what the choice minimizes.
+        shares: of the weights that each code stands for.
     """
 
     codes: tuple[int, ...]
@@ -52,6 +53,7 @@ class Subset:
     loss: float
     energy: float
     cost: float
+    shares: tuple[float, ...]
 
 
 def squared_error(histogram: Histogram, low: np.ndarray, high: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -154,4 +156,5 @@ def describe(
     error = float(squared_error(histogram, edges[:-1], edges[1:], levels).sum())
     count = np.diff(histogram.sums[3][edges])
     return Subset(tuple(int(code) for code in allowed[picked]), step, error / max(histogram.energy, 1e-300),
-                  float((count * energy[picked]).sum() / count.sum()), error + float((count * prices[picked]).sum()))
+                  float((count * energy[picked]).sum() / count.sum()), error + float((count * prices[picked]).sum()),
+                  tuple((count / count.sum()).tolist()))

@@ -16,6 +16,8 @@ from characterization.benches.operands import (
     join_lanes,
     make_operands,
     n_transitions,
+    random_activations,
+    random_sums,
 )
 from characterization.benches.registers import Bit, Registers
 from characterization.benches.settled import settled_values, source_columns
@@ -75,6 +77,37 @@ def make_stimulus(timed: TimedNetlist, design: MacDesign, config: StimulusConfig
     return Stimulus(config.weights, blocks, held, cost, describe(design, config))
 
 
+def stream_stimulus(timed: TimedNetlist, design: MacDesign, weights: np.ndarray, seed: int = 1) -> Stimulus:
+    """Return one block: weights that stream, a new one in each lane at each step.
+
+    Activations and partial sums are random; every step but the first counts.
+
+    Args:
+        timed: the core.
+        design: whose weights stream.
+        weights: int [step, lane].
+        seed: of what is drawn.
+
+    Raises:
+        SimulationError: the design holds its weights, or they are not of its lanes and values.
+    """
+    if design.weight_mode != "streaming" or weights.shape[1:] != (len(design.lanes),) or len(weights) < 2:
+        raise SimulationError(f"{design.name}: a stream of weights of shape {list(weights.shape)}; needed is [steps, "
+                              f"{len(design.lanes)}], two steps at least, on a MAC whose weights stream.")
+    if unknown := sorted(set(np.unique(weights).tolist()) - set(design.weights)):
+        raise SimulationError(f"{design.name}: a stream of weights holds {unknown[0]}, which is none of its values.")
+    rng, registers = np.random.default_rng(seed), Registers(timed, design)
+    sums, carry = random_sums(design, rng, len(weights)), np.zeros(len(weights), np.int64)
+    if design.is_redundant:
+        carry = random_sums(design, rng, len(weights))
+    operands = Operands(weights, random_activations(design, rng, weights.shape), sums - carry, carry)
+    states = operand_states(registers, operands, rng)
+    settle_stages(timed, pipeline_bits(registers, named_columns(registers)), states)
+    counted = np.arange(len(weights)) > 0
+    return Stimulus((0,), lambda blocks: states[None][list(blocks)], counted, counted, f"{len(weights) - 1} steps of "
+                    f"streaming weights, activations and sums random, seed {seed}")
+
+
 def describe(design: MacDesign, config: StimulusConfig) -> str:
     """Return the distribution in words."""
     moved, kind, bits = n_transitions(design, config), config.activations, design.activation_bits
@@ -103,21 +136,28 @@ def block_states(
     registers: Registers, stages: Sequence[Stage], config: StimulusConfig, blocks: Sequence[int]
 ) -> np.ndarray:
     """Return the states of some weights' blocks, uint8 [block, step, source]."""
-    timed = registers.timed
-    states = np.stack([operand_states(registers, config, config.weights[index]) for index in blocks])
+    states = np.stack([weight_states(registers, config, config.weights[index]) for index in blocks])
     # All blocks at once: the gates are walked through in Python.
-    steps = states.reshape(-1, states.shape[2])
-    write_pipeline(timed, stages, steps)
-    write_complements(timed, steps)
+    settle_stages(registers.timed, stages, states.reshape(-1, states.shape[2]))
     return states
 
 
-def operand_states(registers: Registers, config: StimulusConfig, weight: int) -> np.ndarray:
+def settle_stages(timed: TimedNetlist, stages: Sequence[Stage], states: np.ndarray) -> None:
+    """Set what follows from the operands, uint8 [step, source], in place."""
+    write_pipeline(timed, stages, states)
+    write_complements(timed, states)
+
+
+def weight_states(registers: Registers, config: StimulusConfig, weight: int) -> np.ndarray:
     """Return the states of one weight's block as far as operands make them, uint8 [step, source]."""
-    design, timed = registers.design, registers.timed
     # One seed for all weights: what operands are drawn moves all weights' energies alike and leaves their ratios.
     rng = np.random.default_rng(config.seed)
-    operands = make_operands(design, config, weight, rng)
+    return operand_states(registers, make_operands(registers.design, config, weight, rng), rng)
+
+
+def operand_states(registers: Registers, operands: Operands, rng: np.random.Generator) -> np.ndarray:
+    """Return the states in which a core holds some operands, as far as these make them, uint8 [step, source]."""
+    timed = registers.timed
     # What nobody names (a shadow weight, say) stands still at a random value.
     states = np.repeat(rng.integers(0, 2, (1, len(timed.sources)), dtype=np.uint8), len(operands.accumulator), axis=0)
     for bits, values in named_values(registers, operands):

@@ -40,6 +40,10 @@ def run(
     time_limit: Annotated[
         float, typer.Option(min=0.0, help="seconds after which one certificate stays a bracket; 0 for no limit")
     ] = 0.0,
+    pairs: Annotated[
+        int, typer.Option("--pairs", help="of a streaming design: transitions of each pair of previous weight and "
+                                          "weight, at typical corners; 0 for no table of pairs")
+    ] = 4,
     seed: Annotated[int, typer.Option(help="seed of the stimulus")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
     work: WorkPath = Path("build/characterize"),
@@ -56,7 +60,7 @@ def run(
     library = select_pdk(pdk, liberty, pdk_root)
     chosen = choose_corners(library, CornerConfig(words_of(corners), volts_of(voltages), signoff, tolerance))
     config = CharacterizeConfig(transitions, seed, workers, "exhaustive" if exhaustive else "random", certify,
-                                time_limit or None)
+                                time_limit or None, pairs)
     with progress_bars() as progress:
         profile = profile_mac(design, library, chosen, config, work, progress)
     save_profile(profile, out)

@@ -25,10 +25,13 @@ def show(
     `characterize show build/systolic_pe.nc --ranks tt_025C_1v80,ss_n40C_1v70`
     """
     from characterization.commands.run import words_of
+    from characterization.commands.table import pair_words
     from characterization.figures import draw_profile, draw_ranks, spread_corners
     from characterization.profile_file import load_profile
 
     loaded = load_profile(profile)
+    for words in pair_words(loaded):
+        print(words)
     path = out or profile.with_suffix(".png")
     if ranks:
         draw_ranks(loaded, path, spread_corners(loaded) if ranks == "all" else words_of(ranks))

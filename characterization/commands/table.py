@@ -44,7 +44,8 @@ def summary_table(profile: MacProfile) -> Table:
     caption = (
         "delay bounds in ps, register to register, of the slowest, the 9th and the 16th fastest weight (c certified, t "
         "topological; * cells between two characterized voltages); seen: latest in simulation; energy in fJ per "
-        f"operation, regs: the share of clock and registers. {head.stimulus}. {' '.join(head.notes)}"
+        f"operation, regs: the share of clock and registers. {head.stimulus}. "
+        f"{' '.join((*head.notes, *pair_words(profile)))}"
     )
     shown = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, pad_edge=False,
                   collapse_padding=True)
@@ -54,6 +55,28 @@ def summary_table(profile: MacProfile) -> Table:
     for index in range(len(profile.corners)):
         shown.add_row(*summary_row(profile, index))
     return shown
+
+
+def pair_words(profile: MacProfile) -> tuple[str, ...]:
+    """Return what is known of a streaming MAC's energy by previous weight and weight, a sentence for each corner."""
+    pairs = profile.pairs
+    if pairs is None:
+        streams = profile.head.weight_mode == "streaming"
+        return ("No energies by previous weight and weight: `characterize run --pairs`.",) if streams else ()
+    import numpy as np
+
+    found = []
+    for index in map(int, np.flatnonzero(pairs.known)):
+        alike = np.ones(pairs.energy_fj.shape[1:])
+        mean = pairs.mean_fj(index, alike)
+        low, high = (float(np.quantile(pairs.operation_fj(index), level)) for level in (0.05, 0.95))
+        error = np.median(pairs.sem_fj[index] / pairs.energy_fj[index])
+        found.append(
+            f"{profile.corners[index]}: {alike.size} pairs of previous weight and weight, {pairs.transitions} "
+            f"transitions of each, standard error {error:.1%} of a pair (median); with all lanes moving alike "
+            f"{mean:.0f} +- {pairs.mean_sem_fj(index, alike):.0f} fJ on average, {low:.0f} to {high:.0f} fJ from the "
+            "5th to the 95th percentile.")
+    return tuple(found)
 
 
 def summary_row(profile: MacProfile, index: int) -> tuple[str, ...]:

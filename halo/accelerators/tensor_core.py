@@ -25,6 +25,7 @@ from halo.loads import LayerPlan, LoadGroup, LoadUnit
 from halo.machine import ClockPoint, Setup, supply_change
 from halo.memory import Dram, find_dram
 from halo.plan import DvfsPlan, Transition
+from halo.weight_stream import mean_pair_fj
 from halo.workload import Product, Workload
 
 OPERAND_BITS = 8
@@ -140,6 +141,7 @@ class TensorCore:
 
     Attributes:
         energy_fj: voltage -> energy per operation of each value, in the profile's terms `[256]`.
+        pair_fj: voltage -> the same by `[previous weight, weight]`; none where the profile lacks it.
     """
 
     config: Config
@@ -147,6 +149,7 @@ class TensorCore:
     profile: MacProfile
     setup: Setup
     energy_fj: Mapping[float, np.ndarray]
+    pair_fj: Mapping[float, np.ndarray]
 
     @property
     def name(self) -> str:
@@ -203,12 +206,19 @@ class TensorCore:
 
     def operation_fj(self, group: LoadGroup, voltage_v: float) -> float:
         """Return the energy of one multiply-accumulate with these values at this voltage; operand delivery is fixed."""
-        table, nominal = self.energy_fj[voltage_v], self.energy_fj[self.setup.nominal_v]
-        counts = np.array(group.code_counts or (1,) * 256, dtype=np.float64)
-        ratio = float(counts @ table / counts.sum() / nominal.mean())
+        ratio = self.relative_energy(group, voltage_v)
         own = min(MULTIPLIER_PJ, self.gpu.mac_pj)
         delivery = (self.gpu.mac_pj - own) * (voltage_v / self.setup.nominal_v) ** 2
         return FJ_PER_PJ * (delivery + own * ratio)
+
+    def relative_energy(self, group: LoadGroup, voltage_v: float) -> float:
+        """Return the MAC's energy with these values over that of all values alike at the nominal voltage."""
+        if self.pair_fj:
+            own = mean_pair_fj(self.pair_fj[voltage_v], group.followers, group.code_counts)
+            return own / float(self.pair_fj[self.setup.nominal_v].mean())
+        table, nominal = self.energy_fj[voltage_v], self.energy_fj[self.setup.nominal_v]
+        counts = np.array(group.code_counts or (1,) * 256, dtype=np.float64)
+        return float(counts @ table / counts.sum() / nominal.mean())
 
     def price(self, product: Product, layer: LayerPlan | None, group: LoadGroup, point: ClockPoint) -> Price:
         """Return time and energy of a kernel at `point`, all copies of the product together."""
@@ -238,6 +248,17 @@ class TensorCore:
         """A kernel keeps its sums in registers to the end."""
         return 0.0
 
+    @property
+    def energy_words(self) -> str:
+        """On which table the values' energies rest, in words."""
+        pairs, head = self.profile.pairs, self.profile.head
+        if pairs is None or not self.pair_fj:
+            return ("energy of a value is the mean over all weights before it and beside it; "
+                    f"{head.design}'s profile has no energies by previous weight and weight")
+        return (f"energy by [previous weight, weight], {pairs.transitions} activation transitions of each pair, "
+                f"{head.lanes} lanes that add up; a linear layer's weights follow each other as they lie along the "
+                "reduction axis, a new one in each lane and cycle; other products are independent draws of all values")
+
     def assumptions(self) -> tuple[str, ...]:
         """Return what the estimate rests on, one sentence each."""
         config, gpu = self.config, self.gpu
@@ -255,6 +276,7 @@ class TensorCore:
             f"{gpu.mac_pj:.2f} pJ per int8 multiply-accumulate (board limit less idle power, at the peak); at most "
             f"{MULTIPLIER_PJ:.2f} pJ of it (Dally's table, 45 nm) is multiplier and adder, which codebooks scale",
             f"energy of a GPU is known to about +-{ENERGY_RANGE:.0%}: the best published models miss by 11 to 32 %",
+            self.energy_words,
             f"idle {gpu.idle_w:g} W throughout; clocks fall to keep {config.power_cap_w or gpu.board_w:g} W",
             f"memory: {self.dram.source}; activations go through it between layers, attention scores do not",
         )
@@ -263,7 +285,9 @@ class TensorCore:
 def machine(profile: MacProfile, setup: Setup, config: Config) -> TensorCore:
     """Return the GPU set up for a plan."""
     tables = {voltage: profile.energy_fj[profile.corner_index(corner)] for voltage, corner in setup.typical.items()}
-    return TensorCore(config, GPUS[config.preset], profile, setup, tables)
+    pairs = {voltage: table for voltage, corner in setup.typical.items()
+             if (table := profile.pair_fj(corner)) is not None}
+    return TensorCore(config, GPUS[config.preset], profile, setup, tables, pairs if len(pairs) == len(tables) else {})
 
 
 def estimate(workload: Workload, plan: DvfsPlan, profile: MacProfile, config: Config) -> CostReport:
