@@ -13,6 +13,7 @@ from halo.errors import ConfigError
 from halo.layers import QuantizedModel
 from halo.machine import Machine, Setup
 from halo.operating_point import PointConfig, operating_point
+from halo.rail import voltage_beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ def beside_int8(make: Build, int8: MacProfile, points: PointConfig) -> Build:
     """Return `make` told when the int8 MACs beside the array are done: at the period of all their values."""
 
     def build(mac: MacProfile, setup: Setup) -> Machine:
-        places = {voltage_v: replace(points, voltage_v=voltage_v) for voltage_v in setup.typical}
+        places = {voltage_v: replace(points, voltage_v=voltage_beside(int8, voltage_v)) for voltage_v in setup.typical}
         periods = {voltage_v: operating_point(int8, int8.weights.tolist(), at).period_ps
                    for voltage_v, at in places.items()}
         return make(mac, replace(setup, all_values_ps=periods))

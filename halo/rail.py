@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from characterization.corner_grid import SAME_V
 from characterization.profile import MacProfile
 
 
@@ -37,3 +38,21 @@ def rail_at(profile: MacProfile, index: int) -> Rail:
     registers_fj[profile.weights + 128] = profile.register_energy_fj[index]
     return Rail(energy_fj, registers_fj, float(profile.energy_fj[index].mean()),
                 float(profile.register_energy_fj[index].mean()), float(profile.leakage_nw[index]))
+
+
+def voltage_beside(int8: MacProfile, voltage_v: float) -> float:
+    """Return the voltage of the int8 MACs beside an array at `voltage_v`: the same, or the next higher one they have.
+
+    Where they have none as high it is `voltage_v`, which the profile then refuses.
+    """
+    known = sorted(float(int8.voltage_v[index]) for index in int8.grid.of_speed("typical"))
+    return next((each for each in known if each >= voltage_v - SAME_V), voltage_v)
+
+
+def rail_beside(int8: MacProfile, voltage_v: float) -> Rail:
+    """Return what the int8 MACs beside an array at `voltage_v` spend.
+
+    Raises:
+        ArtifactError: they have no typical corner as high.
+    """
+    return rail_at(int8, int8.grid.typical(voltage_beside(int8, voltage_v)))

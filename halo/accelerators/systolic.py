@@ -30,7 +30,7 @@ from halo.loads import LayerPlan, LoadGroup, LoadUnit
 from halo.machine import ClockPoint, Setup, supply_change
 from halo.memory import Dram, find_dram, find_sram
 from halo.plan import DvfsPlan, Transition
-from halo.rail import Rail, rail_at
+from halo.rail import Rail, rail_at, rail_beside
 from halo.workload import Product, Workload
 
 MAX_PRODUCT = 128 * 128
@@ -381,7 +381,7 @@ def machine(profile: MacProfile, setup: Setup, config: Config, int8: MacProfile 
     rails = {voltage: rail_at(profile, profile.corner_index(corner)) for voltage, corner in setup.typical.items()}
     outside = rails
     if int8 is not None:
-        outside = {voltage: rail_at(int8, int8.grid.typical(voltage)) for voltage in setup.typical}
+        outside = {voltage: rail_beside(int8, voltage) for voltage in setup.typical}
     return Systolic(config, profile, setup, rails, outside)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from characterization.errors import ArtifactError
 from halo.accelerators.systolic import Config, machine
 from halo.comparison import MODES, compare_models, find, waterfall
 from halo.comparison_figures import write_comparison
@@ -13,6 +14,7 @@ from halo.errors import ConfigError
 from halo.fronts import COSTS, hypervolume_grid, matched_grid
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
+from halo.rail import rail_beside, voltage_beside
 from halo.ranges import range_grid, variants
 from halo.workload import linear_only, shape_workload
 from tests.halo.synthetic import LLAMA, codebooks_of, llama_shapes, synthetic_model, synthetic_profile
@@ -137,11 +139,11 @@ CORNERS = [("tt", 25.0, volt) for volt in (1.8, 1.65, 1.5)]
 SHIFTED = np.arange(-128, 128, 16)
 
 
-def pe(weights=SHIFTED, library="osu018", **changes):
+def pe(weights=SHIFTED, library="osu018", corners=CORNERS, **changes):
     """A made-up dedicated PE: half as slow, half the energy and area of the int8 MAC at the same codes."""
     at = np.array(weights) + 128
     whole = synthetic_profile()
-    made = synthetic_profile(weights=weights, corners=CORNERS, delay_ps=whole.topological_ps[0][at] / 2,
+    made = synthetic_profile(weights=weights, corners=corners, delay_ps=whole.topological_ps[0][at] / 2,
                              energy_fj=whole.energy_fj[0][at] / 2, floor_ps=800.0, **changes)
     head = replace(made.head, design="systolic_pe_int4", library=library, netlist_digest="1" * 64, area_um2=4500.0,
                    weight_bits=4)
@@ -167,6 +169,18 @@ def test_a_dedicated_pe_contends_with_the_models_it_can_hold():
     assert per_area == pytest.approx(1 / speed / area, rel=2e-3)
     assert "w4 on systolic_pe_int4 beats mixed: time" in grid.caption
     assert grid in grids_of(found, merits)
+
+
+def test_int8_macs_beside_an_array_take_the_next_higher_voltage_that_they_have():
+    assert voltage_beside(PROFILE, 1.6) == 1.65
+    low = pe(corners=[("tt", 25.0, 1.6), *CORNERS])
+    make = beside_int8(lambda mac, setup: machine(mac, setup, Config(), int8=PROFILE), PROFILE, POINTS)
+    others = on_dedicated({"w4": MODELS["w4"]}, low, PROFILE, make)
+    (found,) = (item for item in compare_models({"w8a8": ALL["w8a8"], **others}, POINTS, DvfsConfig(), WORK)
+                .standings["one throughput"] if item.method in others)
+    assert found.report.total("all").energy.scaling_fj > 0
+    with pytest.raises(ArtifactError, match=r"no typical corner at 1\.95 V"):
+        rail_beside(PROFILE, 1.95)
 
 
 def test_a_dedicated_pe_of_another_library_or_without_a_model_is_refused():
