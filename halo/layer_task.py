@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from halo.errors import ConfigError, NumericsError
 from halo.layers import QuantizedLinear
 from halo.tiles import TileMap
 
+COLUMNS_AT_ONCE = 1024
+
 
 @dataclass(frozen=True, eq=False)
 class LayerTask:
@@ -20,14 +22,14 @@ class LayerTask:
     Attributes:
         weight: float32 `[out, in]`.
         bias: float32 `[out]` or None.
-        hessian: float64 `[in, in]`, sum of x x^T over calibration tokens.
+        hessian: float32 `[in, in]`, sum of x x^T over calibration tokens.
         fisher: float32 `[out, in]`, mean squared gradients.
         tiles: each tile's position in `codebooks`.
         fold: R, rows of the reduction axis that share a scale.
         worth: what a unit of each row's error e H e^T costs, nats per token, float32 `[out]`; None: rows cost alike.
         prices: what the energy of each value of -128..127 costs, nats per token, float32 `[256]`; None: nothing.
-        cross: float64 `[in, in]`, sum of y x^T; x are inputs behind quantized layers, y the inputs of the same tokens
-            in the original model; None where all inputs are the original's.
+        drift: float32 `[out, in]`, sum of W (y - x) x^T; x are inputs behind quantized layers, y the inputs of the same
+            tokens in the original model; None where all inputs are the original's.
     """
 
     name: str
@@ -40,12 +42,19 @@ class LayerTask:
     fold: int
     worth: torch.Tensor | None = None
     prices: torch.Tensor | None = None
-    cross: torch.Tensor | None = None
+    drift: torch.Tensor | None = None
 
     @property
     def classes(self) -> torch.Tensor:
-        """The codebook position of every weight, int64 `[out, in]`."""
-        return torch.from_numpy(self.tiles.of_weights(*self.weight.shape)).long().to(self.weight.device)
+        """The codebook position of every weight, int8 `[out, in]`."""
+        return torch.from_numpy(self.tiles.of_weights(*self.weight.shape)).to(self.weight.device)
+
+    def only_rows(self, rows: torch.Tensor) -> LayerTask:
+        """Return the task of some rows, each a tile of its own."""
+        tiles = TileMap(self.name, self.tiles.classes[rows.numpy() // self.tiles.tile_out], self.tiles.tile_in, 1)
+        bias, worth, drift = (None if each is None else each[rows] for each in (self.bias, self.worth, self.drift))
+        return replace(self, weight=self.weight[rows], fisher=self.fisher[rows], tiles=tiles, bias=bias, worth=worth,
+                       drift=drift)
 
     def only_codes(self) -> torch.Tensor:
         """Return the codes of the one codebook that all tiles use, float32 `[K]`.
@@ -79,6 +88,10 @@ class SparsePart:
     values: torch.Tensor
     scales: torch.Tensor
 
+    def only_rows(self, rows: torch.Tensor) -> SparsePart:
+        """Return the part of some rows."""
+        return SparsePart(self.mask[rows], self.values[rows], self.scales[rows])
+
 
 def no_sparse(weight: torch.Tensor) -> SparsePart:
     """Return the empty sparse part of `weight`."""
@@ -92,11 +105,24 @@ def spread(scales: torch.Tensor, in_features: int, fold: int) -> torch.Tensor:
     return scales.repeat_interleave(width, dim=1)[:, :in_features]
 
 
+def row_errors(error: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
+    """Return e H e^T of every row, float64 `[out]`: products in float32, sums in float64.
+
+    H is symmetric, so only what lies on and beside one side of its diagonal is multiplied: out x in^2 operations.
+    """
+    total = torch.zeros(len(error), dtype=torch.float64, device=error.device)
+    for start in range(0, error.shape[1], COLUMNS_AT_ONCE):
+        part = slice(start, start + COLUMNS_AT_ONCE)
+        own = error[:, part]
+        reach = own @ hessian[part, part] + 2 * (error[:, :start] @ hessian[:start, part])
+        total += (reach * own).sum(1, dtype=torch.float64)
+    return total
+
+
 def relative_error(error: torch.Tensor, weight: torch.Tensor, hessian: torch.Tensor) -> float:
-    """Return tr(dW H dW^T) / tr(W H W^T), computed in float64."""
-    wide, whole = error.double(), weight.double()
-    energy = float(((whole @ hessian) * whole).sum())
-    return 0.0 if energy == 0 else float(((wide @ hessian) * wide).sum()) / energy
+    """Return tr(dW H dW^T) / tr(W H W^T)."""
+    energy = float(row_errors(weight, hessian).sum())
+    return 0.0 if energy == 0 else float(row_errors(error, hessian).sum()) / energy
 
 
 def finish(

@@ -1,13 +1,14 @@
-"""Levels: which code each weight of a column takes. The nearest, or the best of error and energy together."""
+"""Levels: which code each weight takes. The nearest, or the best of error and energy together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from halo.layer_task import LayerTask
-from halo.rounding import nearest
+from halo.rounding import nearest, padded
 
 # A row that the loss hardly sees still counts this share of the mean row, so that its prices stay finite.
 LEAST_WORTH = 1e-6
@@ -15,11 +16,11 @@ LEAST_WORTH = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Rounds one column of all rows: each row with its own tile's codebook and its own scale.
+    """Rounds columns of all rows: each weight with its own tile's codebook and its own scale.
 
     Attributes:
         scales: float32 `[out, in]`.
-        classes: int64 `[out, in]`.
+        classes: int8 `[out, in]`.
         codes: position -> codes `[K]`.
         used: the positions that occur in each column.
         prices: position -> what the energy of each code costs `[K]`; None where only the error counts.
@@ -57,6 +58,12 @@ class Levels:
         weight = self.worth * curvature * scale.square()
         cost = torch.addcmul(self.prices[position], weight[:, None], (unit[:, None] - codes).square_())
         return codes[cost.argmin(1)]
+
+    def tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """Return codes and prices as `[positions, most]`, how many count, and whether prices do, for the kernels."""
+        codes, counts = padded(self.codes)
+        prices = codes if self.prices is None else padded(self.prices)[0]
+        return codes, counts, prices, self.prices is not None
 
     def energy_cost(self, codes: torch.Tensor) -> torch.Tensor:
         """Return what the energy of all codes `[out, in]` of each row costs, float64 `[out]`; 0 without prices."""

@@ -29,7 +29,8 @@ from halo.streaming import held
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
-VERSION = 4
+VERSION = 5
+ROWS_AT_ONCE = 1024
 
 NO_TOKENS = "no calibration token reached it: rounded from its weights alone"
 
@@ -141,14 +142,15 @@ def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Proven
 
 @dataclass(eq=False)
 class Seen:
-    """Second moments of one layer's inputs: x behind quantized layers and in int8, y of the original model.
+    """Moments of the inputs that some layers share: x behind quantized layers and in int8, y of the original model.
 
     Attributes:
-        hessian, cross: sums of x x^T and of y x^T over calibration tokens, float64 `[in, in]`.
+        hessian: sum of x x^T over calibration tokens, added in float64, float32 `[in, in]`.
+        drifts: layer -> sum of W (y - x) x^T, float32 `[out, in]`.
     """
 
     hessian: torch.Tensor
-    cross: torch.Tensor
+    drifts: Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +171,7 @@ class TaskMaker:
         linear, moments, job = self.linears[name], self.sensitivity.layers[name], self.job
         device, n_tokens = choose_device(), self.n_tokens
         if found is None:
-            hessian, n_tokens = torch.from_numpy(moments.read("hessian")), self.sensitivity.n_tokens
+            hessian, n_tokens = torch.from_numpy(moments.read("hessian")).float(), self.sensitivity.n_tokens
         else:
             hessian = found.hessian
         fold = linear.in_features if job.config.channel_scales else job.config.fold
@@ -181,7 +183,7 @@ class TaskMaker:
             hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
             job.tiles[name], fold, worth,
             None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
-            None if found is None else found.cross,
+            None if found is None else found.drifts[name],
         )
 
 
@@ -214,7 +216,8 @@ def run_layers(
                 if inputs and missing & set(group):
                     # While a layer is quantized, only its own weights are float32 beside its Hessian.
                     with held(block, choose_device()):
-                        seen = see_inputs(model, block, linears[group[0]], inputs, done, config.fold)
+                        seen = see_inputs(model, block, {name: linears[name] for name in group}, inputs, done,
+                                          config.fold)
                 for name in group:
                     if name in missing:
                         task = tasks.make(name, seen)
@@ -281,26 +284,31 @@ def input_groups(
 
 
 def see_inputs(
-    model: nn.Module, block: nn.Module, linear: nn.Linear, inputs: BlockInputs, done: list[QuantizedLinear], fold: int
+    model: nn.Module, block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs,
+    done: list[QuantizedLinear], fold: int,
 ) -> Seen | None:
-    """Return the second moments of the inputs of `linear`, behind the layers of its block that are `done`.
+    """Return the moments of the inputs that `linears` share, behind the layers of their block that are `done`.
 
-    None where the block never calls it.
+    None where the block never calls them.
     """
-    device = next(model.parameters()).device
+    device, first = next(model.parameters()).device, next(iter(linears.values()))
     parts = {layer.name: Int8Linear(layer, fold).to(device) for layer in done}
-    seen = None
+    hessian = torch.zeros(first.in_features, first.in_features, dtype=torch.float64, device=device)
+    drifts = {name: torch.zeros_like(linear.weight, dtype=torch.float32) for name, linear in linears.items()}
     for hidden, original, arguments in zip(inputs.hidden, inputs.original, inputs.arguments, strict=True):
-        before = input_of(block, linear, original, arguments)
+        before = input_of(block, first, original, arguments)
         with swapped(model, parts):
-            after = input_of(block, linear, hidden, arguments)
+            after = input_of(block, first, hidden, arguments)
         if before is None or after is None:
             return None
         values, scale = quantize_activations(after)
         x = values * scale
-        hessian, cross = (x.T @ x).double(), (before.T @ x).double()
-        seen = Seen(hessian, cross) if seen is None else Seen(seen.hessian + hessian, seen.cross + cross)
-    return seen
+        # A gigabyte for 11008 inputs: products are added a few rows at a time.
+        for start in range(0, len(hessian), ROWS_AT_ONCE):
+            hessian[start : start + ROWS_AT_ONCE] += x[:, start : start + ROWS_AT_ONCE].T @ x
+        for name, linear in linears.items():
+            drifts[name].addmm_(((before - x) @ linear.weight.float().T).T, x)
+    return Seen(hessian.float(), drifts)
 
 
 def input_of(

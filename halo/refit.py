@@ -10,38 +10,46 @@ ROWS_AT_ONCE = 512
 
 
 def refit_scales(
-    target: torch.Tensor, hessian: torch.Tensor, scales: torch.Tensor, codes: torch.Tensor, fold: int
+    pull: torch.Tensor, hessian: torch.Tensor, scales: torch.Tensor, codes: torch.Tensor, fold: int
 ) -> torch.Tensor:
     """Return the fp16 fold scales, as float32 `[out, folds]`, of least row error e H e^T with the codes held.
 
     All folds of a row are solved for together, after LNQ (GuidedQuant, ICML 2025). A row whose error does not fall,
-    once its scales are rounded to fp16, keeps what it had. O(out x in^2), as a sweep of coordinate descent.
+    once its scales are rounded to fp16, keeps what it had. out x in^2 operations, half a sweep of coordinate descent.
 
     Args:
-        target: what codes x scales are to stand for, `[out, in]`.
+        pull: T H, where codes x scales are to stand for T, `[out, in]`.
         hessian: `[in, in]`.
         scales: `[out, folds]`, or `[out, 1]` for one scale per row.
         codes: float32 `[out, in]`.
         fold: columns that share a scale.
     """
-    parts = torch.split(torch.arange(target.shape[1]), target.shape[1] if scales.shape[1] == 1 else fold)
+    width = pull.shape[1] if scales.shape[1] == 1 else fold
     hessian = hessian.float()
-    rows = zip(*(torch.split(each, ROWS_AT_ONCE) for each in (target, scales, codes)), strict=True)
-    return torch.cat([refit_rows(target, scales, codes, hessian, parts) for target, scales, codes in rows])
+    rows = zip(*(torch.split(each, ROWS_AT_ONCE) for each in (pull, scales, codes)), strict=True)
+    return torch.cat([refit_rows(pull, scales, codes, hessian, width) for pull, scales, codes in rows])
+
+
+def fold_sums(values: torch.Tensor, width: int) -> torch.Tensor:
+    """Return the sums over every `width` columns and over what is left at the end, float64 `[rows, folds]`."""
+    whole = values.shape[1] // width * width
+    sums = values[:, :whole].reshape(len(values), -1, width).sum(-1, dtype=torch.float64)
+    rest = values[:, whole:]
+    return torch.cat([sums, rest.sum(1, keepdim=True, dtype=torch.float64)], 1) if rest.shape[1] else sums
 
 
 def refit_rows(
-    target: torch.Tensor, scales: torch.Tensor, codes: torch.Tensor, hessian: torch.Tensor,
-    parts: tuple[torch.Tensor, ...],
+    pull: torch.Tensor, scales: torch.Tensor, codes: torch.Tensor, hessian: torch.Tensor, width: int
 ) -> torch.Tensor:
     """Return the refitted scales of a few rows."""
-    gram = torch.empty(len(target), len(parts), len(parts), dtype=torch.float64, device=target.device)
-    right = torch.empty(len(target), len(parts), dtype=torch.float64, device=target.device)
-    for at, part in enumerate(parts):
-        reach = codes[:, part] @ hessian[part]
-        right[:, at] = (reach * target).double().sum(1)
-        for other, columns in enumerate(parts):
-            gram[:, at, other] = (reach[:, columns] * codes[:, columns]).double().sum(1)
+    folds = scales.shape[1]
+    gram = torch.empty(len(pull), folds, folds, dtype=torch.float64, device=pull.device)
+    for at in range(folds):
+        start = at * width
+        reach = codes[:, start : start + width] @ hessian[start : start + width, start:]
+        gram[:, at, at:] = fold_sums(reach.mul_(codes[:, start:]), width)
+        gram[:, at:, at] = gram[:, at, at:]
+    right = fold_sums(pull * codes, width)
     # A fold of zeros has no scale of its own; a small ridge towards the old ones leaves it as it is.
     ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None].clamp(min=1e-30)
     wide = scales.double()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from halo.errors import NumericsError
+from halo.kernels import best_scales
 
 # Candidate scales as shares of the one that clips nothing.
 SHARES = tuple(1.0 - 0.03 * step for step in range(24))
@@ -19,6 +21,15 @@ def nearest(values: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     middles = (codes[1:] + codes[:-1]) / 2
     index = torch.bucketize(values.contiguous(), middles)
     return codes.index_select(0, index.flatten()).view(values.shape)
+
+
+def padded(rows: Sequence[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Return vectors of several lengths as one float32 `[rows, longest]`, and their lengths, int64 `[rows]`."""
+    counts = np.array([len(row) for row in rows])
+    table = np.zeros((len(rows), counts.max()), np.float32)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values.cpu().numpy()
+    return table, counts
 
 
 def covering_scales(weight: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -68,7 +79,7 @@ def search_mixed_scales(
 
     Args:
         weight: `[rows, columns]`; sparse positions already 0.
-        importance: what a squared error costs, `[columns]` or `[rows, columns]`.
+        importance: what a squared error costs, `[1]`, `[columns]` or `[rows, columns]`.
         codes: class -> sorted float32 `[K]`.
         classes: of every weight, `[rows, columns]` or broadcast to it.
         name: the layer, for errors.
@@ -79,16 +90,39 @@ def search_mixed_scales(
     chosen = {key: classes == key for key in codes}
     cover = torch.stack([covering_scales(torch.where(chosen[key], weight, 0.0), codes[key]) for key in codes]).amax(0)
     cover = torch.where(cover > 0, cover, torch.ones_like(cover))
-    best = round_scales(cover, name)
-    least = torch.full_like(cover, float("inf"))
-    for share in SHARES:
-        scale = round_scales(cover * share, name)[:, None]
-        unit, loss = weight / scale, torch.zeros_like(cover)
-        for key in codes:
-            error = torch.where(chosen[key], (unit - nearest(unit, codes[key])) * scale, 0.0)
+    scales = torch.stack([round_scales(cover * share, name) for share in SHARES], 1)
+    find = least_compiled if weight.device.type == "cpu" else least_by_torch
+    return scales.gather(1, find(weight, importance, codes, classes, scales)[:, None])[:, 0]
+
+
+def least_compiled(
+    weight: torch.Tensor, importance: torch.Tensor, codes: Mapping[int, torch.Tensor], classes: torch.Tensor,
+    scales: torch.Tensor,
+) -> torch.Tensor:
+    """Return which of its scales `[rows, scales]` loses each row least, the first of equal ones, int64 `[rows]`."""
+    tables, counts = padded(list(codes.values()))
+    positions = torch.zeros(weight.shape, dtype=torch.int8)
+    for at, key in enumerate(codes):
+        positions[(classes == key).expand(weight.shape)] = at
+    wide = importance.float().reshape(-1, importance.shape[-1])
+    found = best_scales(weight.contiguous().numpy(), wide.expand(len(wide), weight.shape[1]).contiguous().numpy(),
+                        positions.numpy(), tables, counts, scales.numpy())
+    return torch.from_numpy(found)
+
+
+def least_by_torch(
+    weight: torch.Tensor, importance: torch.Tensor, codes: Mapping[int, torch.Tensor], classes: torch.Tensor,
+    scales: torch.Tensor,
+) -> torch.Tensor:
+    """Return what `least_compiled` does, on any device."""
+    best = torch.zeros(len(weight), dtype=torch.long, device=weight.device)
+    least = torch.full_like(scales[:, 0], float("inf"))
+    for which, scale in enumerate(scales.T):
+        unit, loss = weight / scale[:, None], torch.zeros_like(scale)
+        for key, values in codes.items():
+            error = torch.where(classes == key, (unit - nearest(unit, values)) * scale[:, None], 0.0)
             loss = loss + (error.square() * importance).sum(1)
-        better = loss < least
-        best, least = torch.where(better, scale[:, 0], best), torch.where(better, loss, least)
+        best, least = torch.where(loss < least, which, best), torch.minimum(loss, least)
     return best
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from halo.feedback import activation_order, factorize, feed_back, natural_order
+from halo.factor import factorize
+from halo.feedback import activation_order, feed_back, natural_order
 from halo.layer_task import LayerTask, finish, no_sparse, spread
 from halo.layers import QuantizedLinear
 from halo.levels import make_levels
@@ -44,5 +45,5 @@ def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
     order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
     factor, sparse = factorize(task.hessian, order, config.damping), no_sparse(task.weight)
     levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
-    rounded, _ = feed_back(task.weight, factor, levels, sparse)
+    rounded, *_ = feed_back(task.weight, factor, levels, sparse)
     return finish(task, rounded, scales, sparse, factor.fallback)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from halo.errors import ConfigError
-from halo.feedback import Factor, activation_order, descend, factorize, feed_back, natural_order, propagated_target
+from halo.factor import Factor, factorize
+from halo.feedback import activation_order, descend, feed_back, natural_order, propagated_target
 from halo.layer_task import LayerTask, SparsePart, finish, no_sparse, spread
 from halo.layers import QuantizedLinear
 from halo.levels import make_levels
@@ -21,6 +22,7 @@ from halo.rounding import search_mixed_scales
 from halo.sparse import SparseConfig, cost_of_bits, select_sparse
 
 sequential = True
+DECIDING_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +58,77 @@ class Config:
 
 def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
     """Return the layer in its tiles' codebooks."""
-    own = task
-    if config.propagate:
-        task = replace(own, weight=propagated_target(own.weight, own.hessian, own.cross, config.damping))
-    order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
-    factor = factorize(task.hessian, order, config.damping)
-    parts = [select_sparse(task, config.sparse)]
-    if config.sparse.rule == "saved" and bool(parts[0].mask.any()):
-        parts.append(no_sparse(task.weight))
-    tries = [first_pass(task, part, factor) for part in parts]
-    costs = [math.log(max(error_of(task, made), 1e-300)) + cost_of_bits(made.sparse) for made in tries]
-    chosen = tries[costs.index(min(costs))]
-    codes, scales = take_turns(task, config, chosen)
-    return finish(own, codes, scales, chosen.sparse, factor.fallback)
+    aimed, draft = begin(task, config)
+    codes, scales = take_turns(aimed, config, draft)
+    return finish(task, codes, scales, draft.sparse, draft.fallback)
 
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """Codes `[out, in]`, fold scales `[out, folds]` and the sparse part after one pass of error feedback."""
+    """A layer after one pass of error feedback.
+
+    Attributes:
+        codes: `[out, in]`.
+        scales: `[out, folds]`.
+        losses: what each weight adds to its row's error, `[out, in]`.
+        fallback: of the factor.
+    """
 
     codes: torch.Tensor
     scales: torch.Tensor
     sparse: SparsePart
+    losses: torch.Tensor
+    fallback: str
+
+
+def begin(task: LayerTask, config: Config) -> tuple[LayerTask, Draft]:
+    """Return the task with the weights to stand for, and the first draft of them; the factor is needed no longer."""
+    order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
+    factor = factorize(task.hessian, order, config.damping)
+    if config.propagate:
+        task = replace(task, weight=propagated_target(task.weight, task.drift, factor))
+    return task, first_pass(task, choose_sparse(task, config.sparse, factor), factor)
+
+
+def choose_sparse(task: LayerTask, config: SparseConfig, factor: Factor) -> SparsePart:
+    """Return the sparse part, or none where its bits save less than they would spent on all weights alike.
+
+    Both are tried on at most so many evenly spaced rows.
+    """
+    part = select_sparse(task, config)
+    if config.rule != "saved" or not bool(part.mask.any()):
+        return part
+    rows = torch.linspace(0, len(task.weight) - 1, min(len(task.weight), DECIDING_ROWS)).round().long()
+    some, costs = task.only_rows(rows), []
+    for tried in (part, no_sparse(task.weight)):
+        losses = first_pass(some, tried.only_rows(rows), factor).losses.sum(1, dtype=torch.float64)
+        loss = float((losses if some.worth is None else losses * some.worth).sum())
+        costs.append(math.log(max(loss, 1e-300)) + cost_of_bits(tried))
+    return part if costs[0] <= costs[1] else no_sparse(task.weight)
 
 
 def first_pass(task: LayerTask, sparse: SparsePart, factor: Factor) -> Draft:
     """Return what one pass of error feedback makes of a layer with a given sparse part."""
     scales = fold_scales(task, sparse, factor)
     levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
-    codes, values = feed_back(task.weight, factor, levels, sparse)
-    return Draft(codes, scales, replace(sparse, values=values))
-
-
-def error_of(task: LayerTask, draft: Draft) -> float:
-    """Return the layer's error, each row by what it is worth."""
-    target = dense_target(task.weight, draft.sparse.values, draft.sparse.scales)
-    error = target - draft.codes * spread(draft.scales, draft.codes.shape[1], task.fold)
-    rows = ((error @ task.hessian.float()) * error).sum(1)
-    return float((rows if task.worth is None else rows * task.worth).double().sum())
+    codes, values, losses = feed_back(task.weight, factor, levels, sparse)
+    return Draft(codes, scales, replace(sparse, values=values), losses, factor.fallback)
 
 
 def take_turns(task: LayerTask, config: Config, draft: Draft) -> tuple[torch.Tensor, torch.Tensor]:
     """Return codes and scales after the sweeps and refits that `config` asks for, under the damped Hessian."""
     codes, scales, sparse = draft.codes, draft.scales, draft.sparse
-    hessian = task.hessian + torch.eye(len(task.hessian), device=codes.device) * (
-        config.damping * task.hessian.diagonal().mean())
-    target = dense_target(task.weight, sparse.values, sparse.scales)
+    hessian = task.hessian.clone()
+    hessian.diagonal().add_(config.damping * hessian.diagonal().mean())
+    pull = dense_target(task.weight, sparse.values, sparse.scales) @ hessian if config.refit else None
     for _ in range(config.sweeps):
-        if config.refit:
-            scales = refit_scales(target, hessian, scales, codes, task.fold)
+        if pull is not None:
+            scales = refit_scales(pull, hessian, scales, codes, task.fold)
         levels = make_levels(task, spread(scales, codes.shape[1], task.fold))
         before, codes = codes, descend(task.weight, hessian, levels, codes, sparse)
         if torch.equal(before, codes):
             break
-    return codes, refit_scales(target, hessian, scales, codes, task.fold) if config.refit else scales
+    return codes, scales if pull is None else refit_scales(pull, hessian, scales, codes, task.fold)
 
 
 def fold_scales(task: LayerTask, sparse: SparsePart, factor: Factor) -> torch.Tensor:

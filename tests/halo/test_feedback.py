@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halo import feedback
 from halo.codebook import Codebook
-from halo.feedback import activation_order, descend, factorize, feed_back, natural_order, propagated_target
-from halo.layer_task import LayerTask, SparsePart, no_sparse, relative_error, spread
+from halo.factor import factorize
+from halo.feedback import activation_order, descend, feed_back, natural_order, propagated_target
+from halo.layer_task import LayerTask, SparsePart, no_sparse, relative_error, row_errors, spread
 from halo.levels import make_levels
 from halo.refit import refit_scales
 from halo.rounding import round_to_codebook
@@ -25,7 +27,7 @@ def make_task(seed=0, classes=None):
     x = torch.from_numpy(rng.normal(0, 1, (400, IN)) @ rng.normal(0, 1, (IN, IN)))
     picked = rng.integers(0, 2, (2, 7)) if classes is None else classes
     tiles = TileMap("a", np.asarray(picked, np.int8), 32, 8)
-    return LayerTask("a", weight, None, x.T @ x, torch.ones(OUT, IN), (FAST, SLOW), tiles, FOLD)
+    return LayerTask("a", weight, None, (x.T @ x).float(), torch.ones(OUT, IN), (FAST, SLOW), tiles, FOLD)
 
 
 def levels_of(task):
@@ -43,7 +45,7 @@ def error_of(task, levels, codes, sparse):
 def test_every_code_is_in_the_codebook_of_its_tile(seed):
     task = make_task(seed)
     levels = levels_of(task)
-    codes, _ = feed_back(task.weight, factorize(task.hessian, activation_order(task.hessian), 0.01), levels,
+    codes, *_ = feed_back(task.weight, factorize(task.hessian, activation_order(task.hessian), 0.01), levels,
                          no_sparse(task.weight))
     for position, book in enumerate(task.codebooks):
         assert set(codes[task.classes == position].int().tolist()) <= set(book.codes)
@@ -52,8 +54,8 @@ def test_every_code_is_in_the_codebook_of_its_tile(seed):
 def test_with_independent_inputs_feedback_is_rounding_to_nearest():
     task = make_task()
     levels = levels_of(task)
-    hessian = torch.diag(torch.arange(1.0, IN + 1).double())
-    codes, _ = feed_back(task.weight, factorize(hessian, natural_order(hessian), 0.01), levels, no_sparse(task.weight))
+    hessian = torch.diag(torch.arange(1.0, IN + 1))
+    codes, *_ = feed_back(task.weight, factorize(hessian, natural_order(hessian), 0.01), levels, no_sparse(task.weight))
     nearest = torch.stack([levels.choose(column, task.weight[:, column], 1.0) for column in range(IN)], 1)
     assert torch.equal(codes, nearest)
 
@@ -62,7 +64,7 @@ def test_with_independent_inputs_feedback_is_rounding_to_nearest():
 def test_feedback_loses_less_than_rounding_to_nearest(order):
     task = make_task()
     levels, sparse = levels_of(task), no_sparse(task.weight)
-    codes, _ = feed_back(task.weight, factorize(task.hessian, order(task.hessian), 0.01), levels, sparse)
+    codes, *_ = feed_back(task.weight, factorize(task.hessian, order(task.hessian), 0.01), levels, sparse)
     nearest = torch.stack([levels.choose(column, task.weight[:, column], 1.0) for column in range(IN)], 1)
     assert error_of(task, levels, codes, sparse) < 0.5 * error_of(task, levels, nearest, sparse)
 
@@ -76,7 +78,7 @@ def test_descent_never_raises_the_error_of_any_row(seed):
     for _ in range(3):
         after = descend(task.weight, task.hessian, levels, codes, sparse)
         rows = [(task.weight - c * levels.scales).double() for c in (codes, after)]
-        old, new = (((row @ task.hessian) * row).sum(1) for row in rows)
+        old, new = (((row @ task.hessian.double()) * row).sum(1) for row in rows)
         assert (new <= old * (1 + 1e-5)).all()
         codes = after
     assert all(set(codes[task.classes == k].int().tolist()) <= set(b.codes) for k, b in enumerate(task.codebooks))
@@ -94,7 +96,7 @@ def test_neither_descent_nor_refit_raises_error_and_energy_together(seed, price)
     def cost(codes, scales):
         levels = make_levels(task, spread(scales, IN, FOLD))
         error = (task.weight - codes * levels.scales).double()
-        return task.worth * ((error @ task.hessian) * error).sum(1) + levels.energy_cost(codes)
+        return task.worth * ((error @ task.hessian.double()) * error).sum(1) + levels.energy_cost(codes)
 
     codes = torch.stack([make_levels(replace(task, prices=None), spread(scales, IN, FOLD)).choose(
         column, task.weight[:, column], 1.0) for column in range(IN)], 1)
@@ -103,7 +105,7 @@ def test_neither_descent_nor_refit_raises_error_and_energy_together(seed, price)
         codes = descend(task.weight, task.hessian, make_levels(task, spread(scales, IN, FOLD)), codes, sparse)
         swept = cost(codes, scales)
         assert (swept <= before * (1 + 1e-5)).all()
-        scales = refit_scales(task.weight, task.hessian, scales, codes, FOLD)
+        scales = refit_scales(task.weight @ task.hessian, task.hessian, scales, codes, FOLD)
         before = cost(codes, scales)
         assert (before <= swept * (1 + 1e-5)).all()
     assert torch.equal(scales, scales.half().float())
@@ -114,7 +116,7 @@ def test_a_refit_finds_the_scales_that_made_the_weights():
     task = make_task()
     codes = torch.from_numpy(np.random.default_rng(1).choice(np.array(FAST.codes), (OUT, IN))).float()
     true = torch.rand(OUT, 7, generator=torch.Generator().manual_seed(1)).half().float() + 2.0**-6
-    found = refit_scales(codes * spread(true, IN, FOLD), task.hessian, true * 1.3, codes, FOLD)
+    found = refit_scales((codes * spread(true, IN, FOLD)) @ task.hessian, task.hessian, true * 1.3, codes, FOLD)
     assert torch.allclose(found, true, rtol=2e-3)
 
 
@@ -122,7 +124,7 @@ def test_a_fold_of_zeros_keeps_its_scale():
     task = make_task()
     codes = torch.zeros(OUT, IN)
     scales = torch.full((OUT, 7), 0.25)
-    assert torch.equal(refit_scales(task.weight, task.hessian, scales, codes, FOLD), scales)
+    assert torch.equal(refit_scales(task.weight @ task.hessian, task.hessian, scales, codes, FOLD), scales)
 
 
 def test_sparse_positions_hold_zero_in_the_dense_part_and_their_error_is_passed_on():
@@ -131,22 +133,28 @@ def test_sparse_positions_hold_zero_in_the_dense_part_and_their_error_is_passed_
     mask[:, ::50] = True
     sparse = SparsePart(mask, torch.zeros(OUT, IN), torch.full((OUT,), 0.3))
     levels = levels_of(task)
-    codes, values = feed_back(task.weight, factorize(task.hessian, natural_order(task.hessian), 0.01), levels, sparse)
+    factor = factorize(task.hessian, natural_order(task.hessian), 0.01)
+    codes, values, _ = feed_back(task.weight, factor, levels, sparse)
     swept = descend(task.weight, task.hessian, levels, codes, SparsePart(mask, values, sparse.scales))
     assert (codes[mask] == 0).all()
     assert (swept[mask] == 0).all()
     assert (values[~mask] == 0).all()
     without = torch.where(mask, 0.0, task.weight)
-    ignored, _ = feed_back(without, factorize(task.hessian, natural_order(task.hessian), 0.01), levels,
+    ignored, *_ = feed_back(without, factorize(task.hessian, natural_order(task.hessian), 0.01), levels,
                            no_sparse(task.weight))
     assert not torch.equal(codes, ignored)
 
 
-def test_the_factor_is_that_of_the_inverse():
+@pytest.mark.parametrize("panel", [512, 48])
+def test_the_factor_is_that_of_the_inverse(monkeypatch, panel):
+    monkeypatch.setattr("halo.factor.PANEL", panel)
     task = make_task()
-    factor = factorize(task.hessian, natural_order(task.hessian), 0.01)
-    damped = task.hessian + 0.01 * task.hessian.diagonal().mean() * torch.eye(IN)
-    assert torch.allclose(factor.upper.double().T @ factor.upper.double() @ damped, torch.eye(IN).double(), atol=1e-3)
+    order = activation_order(task.hessian)
+    factor = factorize(task.hessian, order, 0.01)
+    damped = (task.hessian + 0.01 * task.hessian.diagonal().mean() * torch.eye(IN))[order][:, order].double()
+    upper = factor.upper.double()
+    assert torch.allclose(upper.T @ upper @ damped, torch.eye(IN).double(), atol=1e-3)
+    assert torch.equal(upper, upper.triu())
     assert factor.fallback == ""
 
 
@@ -168,7 +176,7 @@ def test_inputs_that_are_always_zero_do_no_harm():
     hessian = task.hessian.clone()
     hessian[5], hessian[:, 5] = 0.0, 0.0
     factor = factorize(hessian, activation_order(hessian), 0.01)
-    codes, _ = feed_back(task.weight, factor, levels_of(task), no_sparse(task.weight))
+    codes, *_ = feed_back(task.weight, factor, levels_of(task), no_sparse(task.weight))
     assert torch.isfinite(codes).all()
     assert factor.fallback == ""
 
@@ -177,19 +185,51 @@ def test_a_propagated_target_makes_up_for_what_earlier_layers_lost():
     task, rng = make_task(), np.random.default_rng(5)
     y = torch.from_numpy(rng.normal(0, 1, (400, IN)) @ rng.normal(0, 1, (IN, IN)))
     x = 0.9 * y + 0.2 * y.roll(1, 1) + torch.from_numpy(rng.normal(0, 1, (400, IN)))
-    target = propagated_target(task.weight, x.T @ x, y.T @ x, 1e-4).double()
-    own, made_up = (((y @ task.weight.double().T - x @ each.T) ** 2).sum() for each in (task.weight.double(), target))
+    weight = task.weight.double()
+    factor = factorize(x.T @ x, activation_order(x.T @ x), 1e-4)
+    target = propagated_target(task.weight, (weight @ (y - x).T @ x).float(), factor).double()
+    own, made_up = (((y @ weight.T - x @ each.T) ** 2).sum() for each in (weight, target))
     assert made_up < 0.1 * own
-    unharmed = propagated_target(task.weight, y.T @ y, y.T @ y, 1e-4)
-    assert torch.allclose(unharmed, task.weight, atol=1e-6)
+    assert torch.equal(propagated_target(task.weight, torch.zeros_like(task.weight), factor), task.weight)
 
 
 def test_without_another_model_or_a_usable_hessian_the_target_is_the_weight():
     task = make_task()
-    assert propagated_target(task.weight, task.hessian, None, 0.01) is task.weight
-    hopeless = -torch.eye(IN).double()
-    assert propagated_target(task.weight, hopeless, hopeless, 0.01) is task.weight
-    assert propagated_target(task.weight, torch.zeros(IN, IN).double(), task.hessian, 0.01) is task.weight
+    drift = torch.ones_like(task.weight)
+    factor = factorize(task.hessian, natural_order(task.hessian), 0.01)
+    assert propagated_target(task.weight, None, factor) is task.weight
+    assert propagated_target(task.weight, torch.full_like(drift, float("nan")), factor) is task.weight
+    assert propagated_target(task.weight, drift, factorize(-torch.eye(IN), torch.arange(IN), 0.01)) is task.weight
+
+
+def test_losses_of_columns_sum_to_the_error_of_their_row():
+    task = make_task()
+    levels, sparse = levels_of(task), no_sparse(task.weight)
+    codes, _, losses = feed_back(task.weight, factorize(task.hessian, activation_order(task.hessian), 0.01), levels,
+                                 sparse)
+    damped = task.hessian + 0.01 * task.hessian.diagonal().mean() * torch.eye(IN)
+    assert torch.allclose(losses.sum(1).double(), row_errors(task.weight - codes * levels.scales, damped), rtol=1e-3)
+
+
+@pytest.mark.parametrize("price", [0.0, 1e-3])
+def test_compiled_loops_do_what_torch_does(monkeypatch, price):
+    """Sums run in another order, so that a weight in the middle between two codes may take the other one."""
+    task = make_task(7)
+    task = replace(task, worth=torch.linspace(0.1, 3, OUT), prices=price * torch.arange(256.0) if price else None)
+    mask = torch.zeros(OUT, IN, dtype=torch.bool)
+    mask[:, ::50] = True
+    sparse = SparsePart(mask, torch.zeros(OUT, IN), torch.linspace(0, 0.3, OUT))
+    levels, factor = levels_of(task), factorize(task.hessian, activation_order(task.hessian), 0.01)
+
+    def both():
+        codes, values, losses = feed_back(task.weight, factor, levels, sparse)
+        return codes, values, losses, descend(task.weight, task.hessian, levels, codes, replace(sparse, values=values))
+
+    compiled = both()
+    monkeypatch.setattr(feedback, "round_compiled", feedback.round_by_torch)
+    monkeypatch.setattr(feedback, "descend_compiled", feedback.descend_by_torch)
+    for own, other in zip(compiled, both(), strict=True):
+        assert (own - other).abs().gt(1e-3 * other.abs().max()).float().mean() < 0.01
 
 
 def test_activation_order_is_by_falling_energy_and_stable():

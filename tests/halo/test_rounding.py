@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halo import rounding
 from halo.errors import NumericsError
 from halo.rounding import covering_scales, nearest, round_to_codebook, search_mixed_scales, search_scales
 
@@ -74,3 +75,13 @@ def test_a_scale_beyond_fp16_names_the_layer():
 def test_a_scale_of_nan_names_the_layer():
     with pytest.raises(NumericsError, match=r"layers.3.up: a weight scale of"):
         search_scales(torch.full((1, 4), float("inf")), torch.ones(4), CODES, "layers.3.up")
+
+
+@pytest.mark.parametrize("weighed", [(1,), (70,), (6, 70)])
+def test_compiled_scales_are_those_that_torch_finds(monkeypatch, weighed):
+    weight, importance = random_weight(columns=70), torch.rand(weighed, generator=torch.Generator().manual_seed(1))
+    books = {3: CODES, 1: torch.tensor([-64.0, 0.0, 64.0])}
+    classes = torch.tensor([3, 1]).repeat(35)[None]
+    compiled = search_mixed_scales(weight, importance, books, classes)
+    monkeypatch.setattr(rounding, "least_compiled", rounding.least_by_torch)
+    assert torch.equal(compiled, search_mixed_scales(weight, importance, books, classes))

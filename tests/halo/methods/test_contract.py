@@ -53,8 +53,8 @@ def test_shapes_and_types_are_those_of_a_quantized_linear(method, task):
 def test_the_reported_loss_is_that_of_the_dequantized_weights(method, task):
     layer = method.quantize_layer(task, method.Config())
     error = task.weight.double() - torch.from_numpy(dequantize(layer, FOLD)).double()
-    energy = ((task.weight.double() @ task.hessian) * task.weight.double()).sum()
-    assert layer.loss == pytest.approx(float(((error @ task.hessian) * error).sum() / energy), rel=1e-3)
+    energy = ((task.weight.double() @ task.hessian.double()) * task.weight.double()).sum()
+    assert layer.loss == pytest.approx(float(((error @ task.hessian.double()) * error).sum() / energy), rel=1e-3)
     assert 0 < layer.loss < 0.2
 
 

@@ -59,14 +59,14 @@ def test_baselines_refuse_tiles_of_several_codebooks(method):
 
 def test_a_result_that_is_no_number_names_the_layer():
     task = make_task(classes=[[1] * 7] * 2)
-    object.__setattr__(task, "hessian", torch.full((200, 200), float("nan")).double())
+    object.__setattr__(task, "hessian", torch.full((200, 200), float("nan")))
     with pytest.raises(NumericsError, match="a: the quantized layer is not finite; check its weights and inputs"):
         rtn.quantize_layer(task, rtn.Config())
 
 
 def test_a_fallback_is_part_of_the_result():
     task = make_task(classes=[[1] * 7] * 2)
-    object.__setattr__(task, "hessian", -torch.eye(200).double())
+    object.__setattr__(task, "hessian", -torch.eye(200))
     assert gptq.quantize_layer(task, gptq.Config()).fallback == "Hessian not positive definite: no error feedback"
 
 
