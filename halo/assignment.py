@@ -7,19 +7,14 @@ Every load takes the same number of cycles; its time is the delay of its class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
 
 from halo.codebook import Codebook
-from halo.errors import ConfigError, ModelError
+from halo.errors import ConfigError
 from halo.knapsack import Choices, solve
-from halo.model import list_linears
-from halo.rounding import nearest, search_scales
-from halo.sensitivity import LayerSensitivity, Sensitivity
 from halo.tiles import TileConfig, TileMap, Variant
 
 
@@ -28,11 +23,12 @@ class TileLosses:
     """What each tile adds to loss and energy under each codebook.
 
     Attributes:
-        layers: name -> loss, float64 `[codebooks, out tiles, in tiles]`; by the Hessian or Fisher nats per token.
+        layers: name -> loss, float64 `[codebooks, out tiles, in tiles]`; nats per token, but by the score absgrad.
         codebooks: the choices.
         config: tile and array sizes, and the score that weighs errors.
         energy: name -> energy of the tile's operations as a share of W8A8's over the whole model; None: not known.
         price: what all of that energy is worth in loss.
+        whole: W8A8's, in the unit of the energies given.
         times: of each codebook's clock over that of all values; (): delays over the slowest codebook's.
     """
 
@@ -42,6 +38,7 @@ class TileLosses:
     energy: Mapping[str, np.ndarray] | None = None
     price: float = 0.0
     times: tuple[float, ...] = ()
+    whole: float = float("nan")
 
     def costs(self, name: str) -> np.ndarray:
         """Return loss and priced energy of one layer's tiles, float64 `[codebooks, out tiles, in tiles]`."""
@@ -98,120 +95,6 @@ class TileAssignment:
     front: tuple[TilePoint, ...]
     point: TilePoint
     gap: float = 0.0
-
-
-def assign_tiles(
-    model: nn.Module, sensitivity: Sensitivity, codebooks: Sequence[Codebook], config: TileConfig
-) -> TileAssignment:
-    """Return which of `codebooks` each tile of `model` uses, for the variant of `config`.
-
-    Raises:
-        ConfigError: no codebook is given, or the score is unknown.
-        ModelError: the model has no layer that tiles fit.
-    """
-    return choose_classes(measure_tile_losses(model, sensitivity, codebooks, config), config.variant)
-
-
-def measure_tile_losses(
-    model: nn.Module, sensitivity: Sensitivity, codebooks: Sequence[Codebook], config: TileConfig,
-    energy: np.ndarray | None = None, price: float = 0.0, times: tuple[float, ...] = (),
-) -> TileLosses:
-    """Return the loss increase of every tile under every codebook, rounded to nearest with searched scales.
-
-    Args:
-        model: what is quantized.
-        sensitivity: what its loss says.
-        codebooks: the choices.
-        config: tile and array sizes.
-        energy: of an operation with each value of -128..127, in any unit `[256]`; None where it does not count.
-        price: what W8A8's whole energy is worth in loss.
-        times: of each codebook's clock over that of all values; (): delays over the slowest codebook's.
-
-    Raises:
-        ConfigError: no codebook is given, or the score is unknown.
-        ModelError: the model has no layer that tiles fit.
-    """
-    if not codebooks:
-        raise ConfigError("tiles: no codebooks to choose from; give at least one.")
-    if config.score not in ("hessian", "fisher", "absgrad"):
-        raise ConfigError(f"tiles.score = {config.score!r}; use hessian, fisher or absgrad.")
-    layers, spent, whole = {}, {}, 0.0
-    for name, linear in list_linears(model).linears.items():
-        weight = linear.weight.detach().float().cpu()
-        check_fit(name, weight, config)
-        statistic = score_statistic(sensitivity.layers[name], config)
-        parts = [layer_losses(name, weight, statistic, codebook, config, energy) for codebook in codebooks]
-        layers[name], spent[name] = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
-        if energy is not None:
-            whole += float(energy[plain_int8(weight) + 128].sum())
-    if energy is None:
-        return TileLosses(layers, tuple(codebooks), config, None, 0.0, times)
-    shares = {name: value / whole for name, value in spent.items()}
-    return TileLosses(layers, tuple(codebooks), config, shares, price, times)
-
-
-def plain_int8(weight: torch.Tensor) -> np.ndarray:
-    """Return W8A8's codes of a weight matrix: a scale per row, nearest, int64 `[out, in]`."""
-    scale = (weight.abs().amax(1, keepdim=True) / 127.5).clamp(min=1e-30)
-    return torch.round(weight / scale).clamp(-128, 127).long().numpy()
-
-
-def check_fit(name: str, weight: torch.Tensor, config: TileConfig) -> None:
-    """Check that a layer is not so small that its tiles would be mostly empty.
-
-    Raises:
-        ModelError: not even its fullest tile is a quarter full.
-    """
-    out_features, in_features = weight.shape
-    fullest = min(out_features, config.tile_out) * min(in_features, config.tile_in)
-    if 4 * fullest < config.tile_out * config.tile_in:
-        raise ModelError(f"{name}: shape {out_features} x {in_features} fills less than a quarter of a tile of "
-                         f"{config.tile_out} x {config.tile_in}; set tiles.tile_out and tiles.tile_in smaller.")
-
-
-def score_statistic(layer: LayerSensitivity, config: TileConfig) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return what weighs a squared error `[out, in]`, and for "hessian" also the full `[in, in]` form.
-
-    The Hessian score is the curvature that the loss has if outputs err independently: a row's error e costs
-    mean(g_i^2) e H e^T / tokens, with the token weights of the guided Hessian.
-    """
-    if config.score == "fisher":
-        return layer.read("fisher"), None
-    if config.score == "absgrad":
-        gradients = layer.read("absgrad")
-        return gradients / max(float(gradients.sum()), 1e-300), None
-    guided, output = layer.read("guided"), layer.read("output")
-    share = output / max(float(output.mean()), 1e-300)
-    return share[:, None] * np.diagonal(guided)[None, :], guided
-
-
-def layer_losses(
-    name: str, weight: torch.Tensor, statistic: tuple[np.ndarray, np.ndarray | None], codebook: Codebook,
-    config: TileConfig, energy: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return loss and energy of every tile of one layer under one codebook, float64 `[out tiles, in tiles]`."""
-    importance, guided = torch.from_numpy(statistic[0]).float(), statistic[1]
-    codes = torch.tensor(codebook.codes, dtype=torch.float32)
-    columns, spent = [], []
-    for start in range(0, weight.shape[1], config.tile_in):
-        part = slice(start, start + config.tile_in)
-        scale = search_scales(weight[:, part], importance[:, part], codes, name)[:, None]
-        rounded = nearest(weight[:, part] / scale, codes)
-        error = (weight[:, part] - rounded * scale).double().numpy()
-        spent.append(np.zeros(len(error)) if energy is None else energy[rounded.long().numpy() + 128].sum(1))
-        columns.append(row_losses(error, statistic[0][:, part], None if guided is None else guided[part, part]))
-    starts = np.arange(0, len(weight), config.tile_out)
-    losses, energies = (np.add.reduceat(np.stack(each, axis=1), starts, axis=0) for each in (columns, spent))
-    return losses / 2, energies
-
-
-def row_losses(error: np.ndarray, importance: np.ndarray, guided: np.ndarray | None) -> np.ndarray:
-    """Return what each row's error in one tile costs, `[out]`: the quadratic form where there is one."""
-    if guided is None:
-        return np.asarray((error**2 * importance).sum(1))
-    diagonal = np.maximum(np.diagonal(guided), 1e-300)
-    row_share = (importance / diagonal[None, :]).max(1)
-    return np.asarray(row_share * np.einsum("oi,ij,oj->o", error, guided, error, optimize=True))
 
 
 @dataclass(frozen=True, eq=False)

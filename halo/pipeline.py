@@ -36,6 +36,7 @@ from halo.preparation import (
     codebooks_of,
     make_quantized,
     prepare,
+    priced_to,
     quantized_once,
     step_of,
 )
@@ -149,6 +150,8 @@ def quantize_to(config: RunConfig, recipe: Recipe, out: Path, progress: Progress
     prepared = prepare(config, (recipe,), progress)
     if recipe.budget is not None and recipe.budget.perplexity < float("inf"):
         recipe = within_perplexity(prepared, recipe.budget, progress)
+    elif recipe.budget is not None and recipe.budget.energy < float("inf"):
+        prepared = priced_to(prepared, recipe.budget, progress)
     quantized = make_quantized(prepared, recipe, progress)
     save_quantized(out, config.model, quantized)
     return quantized

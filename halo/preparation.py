@@ -12,7 +12,8 @@ import numpy as np
 from torch import nn
 
 from characterization.profile import MacProfile
-from halo.assignment import TileAssignment, TileLosses, choose_classes, choose_within, measure_tile_losses
+from halo.assignment import TileAssignment, TileLosses, choose_classes, choose_within
+from halo.budget import Budget
 from halo.checkpoint import is_quantized, load_quantized, save_quantized, stored_key
 from halo.codebook import Codebook, grid_codebook
 from halo.codebook_search import CodebookSearch, search_codebooks, search_one
@@ -29,12 +30,14 @@ from halo.prices import relative_energy, value_prices
 from halo.quantize import Job, describe, quantize
 from halo.recipes import Recipe
 from halo.sensitivity import Sensitivity, measure_sensitivity
+from halo.tile_losses import measure_tile_losses
 from halo.tiles import TileMap, uniform_map
 from halo.tokens import TokenWindows, no_windows, read_windows
 
 Progress = Callable[[str, int, int], None]
 Step = Callable[[int, int], None]
 NO_DATA = "none"
+FIRST_PRICE, PRICE_STEPS = 1e-4, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +77,54 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
         report_step(progress, "codebooks and tiles", 0, 2)
         search = search_codebooks(*asked, config.points, config.prices)
         report_step(progress, "codebooks and tiles", 1, 2)
-        losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
-                                     relative_energy(profile, config.points, search.mixture(profile)),
-                                     config.prices.energy,
-                                     relative_times(profile, search.codebooks, config.points))
+        losses = losses_at(config, profile, loaded, sensitivity, search)
         report_step(progress, "codebooks and tiles", 2, 2)
     counts = sorted({recipe.values for recipe in recipes if recipe.values})
     single = {count: search_one(*asked, count, config.points, config.prices).codebook for count in counts}
     return Prepared(config, profile, loaded, tokens, sensitivity, search, losses, single)
+
+
+def losses_at(
+    config: RunConfig, profile: MacProfile, loaded: LoadedModel, sensitivity: Sensitivity, search: CodebookSearch
+) -> TileLosses:
+    """Return what every tile loses under each searched codebook at the configuration's price of energy."""
+    return measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
+                               relative_energy(profile, config.points, search.mixture(profile)), config.prices.energy,
+                               relative_times(profile, search.codebooks, config.points))
+
+
+def priced_to(prepared: Prepared, budget: Budget, progress: Progress | None = None) -> Prepared:
+    """Return what is prepared with energy so dear that what then costs least keeps the budget's energy.
+
+    One price for codes and classes alike loses least at a given energy (Lagrange). Never cheaper than configured. The
+    price is bisected, all tiles being measured at each; where none will do the dearest is returned.
+    """
+    assert prepared.search is not None, "a searched recipe was not announced to prepare()"
+    search, others = prepared.search, replace(budget, energy=float("inf"))
+
+    def at(price: float) -> Prepared:
+        config = replace(prepared.config, prices=replace(prepared.config.prices, energy=price))
+        return replace(prepared, config=config,
+                       losses=losses_at(config, prepared.profile, prepared.loaded, prepared.sensitivity, search))
+
+    def kept(found: Prepared) -> bool:
+        return assign_within(found, others).point.energy <= budget.energy
+
+    if kept(prepared):
+        return prepared
+    low, high, step = prepared.config.prices.energy, max(prepared.config.prices.energy, FIRST_PRICE), 0
+    best = prepared
+    while step < PRICE_STEPS and not kept(best):
+        report_step(progress, "price of energy", step, PRICE_STEPS)
+        low, high, step = high, 4 * high, step + 1
+        best = at(high)
+    while step < PRICE_STEPS:
+        report_step(progress, "price of energy", step, PRICE_STEPS)
+        middle, step = (low * high) ** 0.5, step + 1
+        tried = at(middle)
+        low, high, best = (low, middle, tried) if kept(tried) else (middle, high, best)
+    report_step(progress, "price of energy", PRICE_STEPS, PRICE_STEPS)
+    return best
 
 
 def report_step(progress: Progress | None, stage: str, done: int, total: int) -> None:
@@ -128,8 +171,17 @@ def assign(prepared: Prepared, recipe: Recipe) -> TileAssignment:
     if recipe.variant is not None:
         return choose_classes(prepared.losses, recipe.variant)
     assert recipe.budget is not None, "a recipe whose tiles choose has a variant or a budget"
-    limits = {"time": recipe.budget.time, "energy": recipe.budget.energy}
-    limits["bits"] = recipe.budget.bits - bits_beside_indices(prepared)
+    return assign_within(prepared, recipe.budget)
+
+
+def assign_within(prepared: Prepared, budget: Budget) -> TileAssignment:
+    """Return which searched codebook each tile uses for least cost within a budget.
+
+    Raises:
+        ConfigError: the budget cannot be kept.
+    """
+    assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
+    limits = {"time": budget.time, "energy": budget.energy, "bits": budget.bits - bits_beside_indices(prepared)}
     return choose_within(prepared.losses, {name: limit for name, limit in limits.items() if limit != float("inf")})
 
 

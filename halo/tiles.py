@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from halo.errors import ConfigError
 
 Variant = Literal["perf-opt", "acc-opt", "bal"]
-Score = Literal["hessian", "fisher", "absgrad"]
+Score = Literal["hessian", "guided", "fisher", "absgrad"]
+SCORES = get_args(Score)
 
 
 @dataclass(frozen=True, slots=True)
 class TileConfig:
-    """How matrices are cut, and which point of the front is taken.
+    """How matrices are cut, and which points of the front variants stand for ("bal" is its knee).
 
     Attributes:
         tile_in, tile_out: a tile's extent along the reduction axis and along the outputs.
         array_rows: R, the fold: rows of the reduction axis summed in one column of the array.
         array_cols: C, outputs in the array at once.
-        variant: "perf-opt" is the fast end of the front, "acc-opt" the accurate end, "bal" its knee.
-        score: what a tile's error is weighted with.
+        score: what tells a tile's loss: "hessian", the quantizer's own first pass; or rounding to nearest, its errors
+            weighted by the "guided" Hessian, the "fisher" diagonal or absolute gradients.
         spend: what the front is of, against loss: "time", or "energy".
         perf_time_share: "perf-opt" takes the least loss within this share of the way from the least time (or energy) to
             the most.
@@ -33,7 +34,6 @@ class TileConfig:
     tile_out: int = 128
     array_rows: int = 128
     array_cols: int = 128
-    variant: Variant = "bal"
     score: Score = "hessian"
     spend: Literal["time", "energy"] = "time"
     perf_time_share: float = 0.02

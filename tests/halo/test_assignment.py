@@ -8,15 +8,13 @@ import torch
 from halo.assignment import (
     LoadOptions,
     TileLosses,
-    assign_tiles,
-    check_fit,
     choose_classes,
     choose_within,
     convex_front,
-    measure_tile_losses,
 )
 from halo.codebook import Codebook
 from halo.errors import ConfigError, ModelError
+from halo.tile_losses import check_fit, measure_tile_losses
 from halo.tiles import TileConfig, uniform_map
 
 FAST = Codebook("fast", (-64, -32, 0, 32, 64), 1000.0)
@@ -138,12 +136,12 @@ def test_budgets_that_cannot_be_kept_say_what_the_least_is():
 
 
 def test_one_codebook_for_all_is_a_front_of_one_point(case):
-    found = assign_tiles(case.loaded.model, case.sensitivity, (SLOW,), CONFIG)
+    found = choose_classes(measure_tile_losses(case.loaded.model, case.sensitivity, (SLOW,), CONFIG), "bal")
     assert len(found.front) == 1
     assert all((tiles.classes == 0).all() for tiles in found.maps.values())
 
 
-@pytest.mark.parametrize("score", ["hessian", "fisher", "absgrad"])
+@pytest.mark.parametrize("score", ["hessian", "guided", "fisher", "absgrad"])
 def test_under_every_score_more_values_lose_less(cases, score):
     case = cases["llama"]
     config = TileConfig(tile_in=16, tile_out=16, array_rows=32, array_cols=32, score=score)
@@ -163,7 +161,7 @@ def test_tiles_must_divide_the_array():
 def test_shapes_that_no_tile_fits_are_refused(cases):
     case = cases["llama"]
     with pytest.raises(ModelError, match=r"fills less than a quarter of a tile of 512 x 512; set tiles.tile_out"):
-        assign_tiles(case.loaded.model, case.sensitivity, (FAST,), TileConfig(512, 512, 512, 512))
+        measure_tile_losses(case.loaded.model, case.sensitivity, (FAST,), TileConfig(512, 512, 512, 512))
 
 
 @pytest.mark.parametrize(("tile_in", "tile_out", "fits"), [(64, 64, True), (128, 64, True), (128, 128, True),
@@ -181,13 +179,13 @@ def test_a_layer_fits_when_its_fullest_tile_is_a_quarter_full(tile_in, tile_out,
 def test_no_codebooks_are_refused(cases):
     case = cases["llama"]
     with pytest.raises(ConfigError, match="no codebooks to choose from"):
-        assign_tiles(case.loaded.model, case.sensitivity, (), CONFIG)
+        measure_tile_losses(case.loaded.model, case.sensitivity, (), CONFIG)
 
 
 def test_an_unknown_score_is_refused(cases):
     case = cases["llama"]
-    with pytest.raises(ConfigError, match=r"tiles.score = 'magic'; use hessian, fisher or absgrad"):
-        assign_tiles(case.loaded.model, case.sensitivity, (FAST,), TileConfig(score="magic"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"tiles.score = 'magic'; use hessian, guided, fisher or absgrad"):
+        measure_tile_losses(case.loaded.model, case.sensitivity, (FAST,), TileConfig(score="magic"))  # type: ignore[arg-type]
 
 
 def test_an_unknown_variant_is_refused():

@@ -24,6 +24,7 @@ from halo.mac import load_mac
 from halo.model import load_model
 from halo.pipeline import compare_methods, estimate_folder, evaluate_folders, plan_folder, quantize_to, run
 from halo.plan_file import load_plan
+from halo.preparation import assign_within, prepare, priced_to
 from halo.recipes import budget_recipe, choose_recipes, variant_recipe
 from halo.references import reference_models
 from halo.report import render
@@ -246,6 +247,19 @@ def test_a_budget_is_kept_by_the_model_that_is_made_for_it(finished, tmp_path):
     assert dense[0] <= 4.0 < dense[1] <= 4.5 < dense[2]
     with pytest.raises(ConfigError, match=r"budget bits = .* cannot be kept: no choice .* less than 3.2"):
         quantize_to(config, budget_recipe(Budget(bits=3.0)), tmp_path / "none")
+
+
+def test_an_energy_that_classes_alone_cannot_keep_makes_codes_dearer(finished):
+    _root, config, _, _ = finished
+    prepared = prepare(config, (budget_recipe(Budget(energy=1.0)),))
+    least = sum(float(spent.min(0).sum()) for spent in prepared.losses.energy.values())
+    budget = Budget(energy=0.95 * least)
+    with pytest.raises(ConfigError, match=r"budget energy = .* cannot be kept"):
+        assign_within(prepared, budget)
+    dear = priced_to(prepared, budget)
+    assert dear.config.prices.energy > prepared.config.prices.energy
+    assert 0.9 * budget.energy < assign_within(dear, budget).point.energy <= budget.energy
+    assert priced_to(prepared, Budget(energy=100.0)) is prepared
 
 
 def test_a_perplexity_budget_takes_the_cheapest_point_that_keeps_it(finished, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from halo.assignment import assign_tiles
+from halo.assignment import choose_classes
 from halo.checkpoint import save_quantized
 from halo.codebook import Codebook, grid_codebook
 from halo.errors import ConfigError
@@ -16,6 +16,7 @@ from halo.model import list_linears
 from halo.operating_point import PointConfig
 from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import int8_parts, swapped
+from halo.tile_losses import measure_tile_losses
 from halo.tiles import TileConfig, uniform_map
 from tests.halo.synthetic import ARRAYS, synthetic_profile
 
@@ -26,7 +27,7 @@ CONFIG = QuantizeConfig(windows=6, batch=2, fold=32)
 
 
 def run(case, work, **options):
-    maps = assign_tiles(case.loaded.model, case.sensitivity, (FAST, SLOW), TILES).maps
+    maps = choose_classes(measure_tile_losses(case.loaded.model, case.sensitivity, (FAST, SLOW), TILES), "bal").maps
     made = options.pop("method_config", halo.Config())
     job = Job((FAST, SLOW), maps, "halo", made, CONFIG, options.pop("prices", None))
     return quantize(case.loaded.model, case.tokens, case.sensitivity, job, work, "halo-bal", **options)
