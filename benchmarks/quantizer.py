@@ -1,30 +1,50 @@
 """What each technique of the quantizer brings: one model per technique left out, and paired ratios between methods.
 
     python benchmarks/quantizer.py ablation --config examples/demo/demo.toml --values 16
+    python benchmarks/quantizer.py mix --config examples/demo/demo.toml
     python benchmarks/quantizer.py ratios build/demo/results halo-16 gptq-w4a8-grouped
 
 `ablation` quantizes onto one searched codebook of at most so many values, with everything and with one technique left
 out at a time, and prints net KL, the ratio to everything with its paired 95 % bootstrap interval over windows, and CPU
-seconds. `ratios` prints the same ratio of two methods that `halo run` or `halo evaluate --methods` has measured.
+seconds. `mix` goes from all tiles in the fast class to all in the slow one, at a quarter, half and three quarters of
+the energy between: tiles chosen by a budget of energy that prices codes too, by a budget at the configured price, and
+by the paper's rule (tiles of most mean squared gradient are slow) at the same price; beside each KL its ratio to the
+straight line between the ends at the same energy, and to the paper's rule, with intervals. `ratios` prints the ratio of
+two methods that `halo run` or `halo evaluate --methods` has measured. What an earlier call finished is taken from the
+run's folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from halo.budget import Budget
 from halo.config import read_config
 from halo.judge import Judge, make_judge
+from halo.layers import QuantizedModel
 from halo.methods.halo import Config
-from halo.preparation import Prepared, job_of, make_quantized, prepare
-from halo.recipes import METHODS, Recipe
+from halo.preparation import Prepared, assign_within, job_of, make_quantized, prepare, priced_to
+from halo.prices import relative_energy
+from halo.quantize import quantize
+from halo.recipes import METHODS, Recipe, variant_recipe
 from halo.results import load_accuracy
+from halo.tiles import TileMap
 
 RESAMPLES, SEED = 2000, 20261120
+SHARES = (0.5, 0.25, 0.75)
+
+
+def progress(stage: str, done: int, total: int) -> None:
+    """Tell how far a stage is, on the terminal's last line."""
+    print(f"\r{stage}: {done}/{total}   ", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 def ratio_words(own: np.ndarray, base: np.ndarray) -> str:
@@ -51,8 +71,8 @@ def ablation(path: Path, overrides: list[str], values: int) -> None:
     """Print the table of techniques."""
     config = read_config(path, overrides)
     recipe = replace(METHODS[f"halo-{values}"], options={})
-    prepared = prepare(config, (recipe,))
-    judge = make_judge(config, prepared.loaded)
+    prepared = prepare(config, (recipe,), progress)
+    judge = make_judge(config, prepared.loaded, progress)
     found: dict[str, np.ndarray] = {}
     print(f"{values} values: {prepared.single[values].codes}")
     print(f"{'technique':40s} {'net KL':>8s} {'ratio to everything':>24s} {'bits':>7s} {'CPU s':>6s}")
@@ -68,9 +88,126 @@ def measured(prepared: Prepared, recipe: Recipe, options: Config, judge: Judge) 
     began = time.process_time()
     method = dict(prepared.config.method) | {recipe.method: options}
     own = replace(prepared, config=replace(prepared.config, method=method))
-    quantized = make_quantized(own, recipe)
+    quantized = make_quantized(own, recipe, progress)
     cpu_s = time.process_time() - began
-    return judge.measure(quantized, "", recipe.label).window_kl, quantized.effective_bits().total, cpu_s
+    kept = kept_in(prepared, quantized)
+    return judge.accuracy(quantized, kept, recipe.label).window_kl, quantized.effective_bits().total, cpu_s
+
+
+def kept_in(prepared: Prepared, quantized: QuantizedModel) -> Path:
+    """Return where the accuracy of a model is kept for the next call."""
+    return prepared.config.out / "benchmark" / f"{quantized.provenance.key[:20]}.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One model of the mix: share of tiles in the slow class, energy of its values over W8A8's, net KL per window."""
+
+    label: str
+    slow: float
+    predicted: float
+    energy: float
+    perplexity: float
+    kl: np.ndarray
+
+
+def mix(path: Path, overrides: list[str]) -> None:
+    """Print the table of mixed classes."""
+    config = read_config(path, overrides)
+    prepared = prepare(config, (variant_recipe("bal"),), progress)
+    judge, points = make_judge(config, prepared.loaded, progress), dict[str, Point]()
+    assert prepared.losses is not None, "prepare() measures tiles for a variant"
+    books = [prepared.losses.codebooks[at] for at in prepared.losses.order]
+    print(f"energy at {config.prices.energy:g} nats; fast {books[0].codes}, slow {books[1].codes}")
+    print(f"{'tiles':24s} {'price':>6s} {'slow':>5s} {'predicted':>9s} {'energy':>7s} {'span':>5s} {'net KL':>8s} "
+          f"{'ppl':>7s} {'ratio to the line':>22s} {'ratio to the paper':>22s}")
+    for label, own, maps, predicted in mixes(prepared):
+        point = measured_mix(label, own, maps, predicted, judge)
+        points[label] = point
+        show_mix(point, own.config.prices.energy, points)
+    own_points = sorted((points[label] for label in points if "paper" not in label and "classes" not in label),
+                        key=lambda point: point.energy)
+    falls = [(b.kl.mean() - a.kl.mean()) / (b.energy - a.energy) for a, b in pairwise(own_points)]
+    print("KL per energy between our points: " + ", ".join(f"{fall:.3f}" for fall in falls) + "; convex: "
+          + str(all(a <= b for a, b in pairwise(falls))))
+
+
+def mixes(prepared: Prepared) -> Iterator[tuple[str, Prepared, Mapping[str, TileMap], float]]:
+    """Yield label, prices, tiles and predicted energy of every model of the mix; the ends first."""
+    assert prepared.losses is not None, "prepare() measures tiles for a variant"
+    losses = prepared.losses
+    assert losses.energy is not None, "prepare() knows energies"
+    ends = [sum(float(spent[position].sum()) for spent in losses.energy.values()) for position in losses.order]
+    for position, label, spent in zip(losses.order, ("all fast", "all slow"), ends, strict=True):
+        maps = {name: TileMap(name, np.full(value.shape[1:], position, np.int8), losses.config.tile_in,
+                              losses.config.tile_out) for name, value in losses.layers.items()}
+        yield label, prepared, maps, spent
+    for share in SHARES:
+        budget = Budget(energy=ends[0] + share * (ends[1] - ends[0]))
+        paper = paper_tiles(prepared, budget.energy)
+        yield f"paper {share:.0%}", prepared, paper, budget.energy
+        dear = priced_to(prepared, budget, progress)
+        found = assign_within(dear, budget)
+        yield f"ours {share:.0%}", dear, found.maps, found.point.energy
+        found = assign_within(prepared, budget)
+        yield f"ours, classes only {share:.0%}", prepared, found.maps, found.point.energy
+
+
+def paper_tiles(prepared: Prepared, energy: float) -> Mapping[str, TileMap]:
+    """Return the tiles by HALO's rule: those of most mean squared gradient are slow, as many as the energy allows."""
+    losses = prepared.losses
+    assert losses is not None, "prepare() measures tiles for a variant"
+    (fast, slow), config = losses.order, losses.config
+    spent = losses.energy or {}
+    scores = []
+    for name in losses.layers:
+        fisher = prepared.sensitivity.layers[name].read("fisher")
+        sums = np.add.reduceat(np.add.reduceat(fisher, np.arange(0, fisher.shape[0], config.tile_out), 0),
+                               np.arange(0, fisher.shape[1], config.tile_in), 1)
+        scores.append(sums / TileMap(name, np.zeros(sums.shape, np.int8), config.tile_in, config.tile_out).sizes(
+            *fisher.shape))
+    flat = np.concatenate([score.ravel() for score in scores])
+    more = np.concatenate([(spent[name][slow] - spent[name][fast]).ravel() for name in losses.layers])
+    order = np.argsort(-flat, kind="stable")
+    room = energy - sum(float(value[fast].sum()) for value in spent.values())
+    chosen = np.full(len(flat), fast)
+    chosen[order[np.cumsum(more[order]) <= room]] = slow
+    maps, at = {}, 0
+    for name, score in zip(losses.layers, scores, strict=True):
+        classes = chosen[at : at + score.size].reshape(score.shape).astype(np.int8)
+        maps[name] = TileMap(name, classes, config.tile_in, config.tile_out)
+        at += score.size
+    return maps
+
+
+def measured_mix(
+    label: str, prepared: Prepared, maps: Mapping[str, TileMap], predicted: float, judge: Judge
+) -> Point:
+    """Return one model of the mix, quantized and measured."""
+    assert prepared.losses is not None, "prepare() measures tiles for a variant"
+    job = replace(job_of(prepared, variant_recipe("bal")), tiles=maps)
+    made = quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job, prepared.config.out / "work",
+                    label, lambda done, total: progress(f"quantize {label}", done, total))
+    accuracy = judge.accuracy(made, kept_in(prepared, made), label)
+    each = relative_energy(prepared.profile, prepared.config.points)
+    spent = sum(float(each[layer.codes.astype(int) + 128].sum()) for layer in made.layers)
+    slow = np.concatenate([tiles.classes.ravel() == prepared.losses.order[1] for tiles in maps.values()]).mean()
+    return Point(label, float(slow), predicted, spent / prepared.losses.whole, accuracy.quality.perplexity,
+                 accuracy.window_kl)
+
+
+def show_mix(point: Point, price: float, points: Mapping[str, Point]) -> None:
+    """Print one row."""
+    row = f"{point.label:24s} {price:6.3f} {point.slow:5.2f} {point.predicted:9.4f} {point.energy:7.4f}"
+    if len(points) < 3:
+        print(f"{row} {'':5s} {point.kl.mean():8.5f} {point.perplexity:7.4f}", flush=True)
+        return
+    fast, slow = points["all fast"], points["all slow"]
+    span = (point.energy - fast.energy) / (slow.energy - fast.energy)
+    line = ratio_words(point.kl, fast.kl + span * (slow.kl - fast.kl))
+    paper = points.get("paper" + point.label[point.label.rindex(" "):])
+    against = "" if paper is None or paper is point else ratio_words(point.kl, paper.kl)
+    print(f"{row} {span:5.2f} {point.kl.mean():8.5f} {point.perplexity:7.4f} {line:>22s} {against:>22s}", flush=True)
 
 
 def ratios(folder: Path, own: str, base: str) -> None:
@@ -87,6 +224,9 @@ def main() -> None:
     table.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
     table.add_argument("--set", action="append", default=[], dest="overrides")
     table.add_argument("--values", type=int, choices=(8, 9, 16), default=16)
+    mixed = commands.add_parser("mix")
+    mixed.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
+    mixed.add_argument("--set", action="append", default=[], dest="overrides")
     pair = commands.add_parser("ratios")
     pair.add_argument("results", type=Path)
     pair.add_argument("own")
@@ -94,6 +234,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.command == "ablation":
         ablation(asked.config, asked.overrides, asked.values)
+    elif asked.command == "mix":
+        mix(asked.config, asked.overrides)
     else:
         ratios(asked.results, asked.own, asked.base)
 
