@@ -27,6 +27,7 @@ from characterization.pair_energy import pair_statistics
 from characterization.pdk import Corner
 from characterization.profile import QUANTILES, WeightArrival
 from characterization.set_certificate import SetCertificate, SetMode, certificate_from
+from characterization.simulation import Device
 from characterization.timed import TimedNetlist
 from characterization.timing import floor_ps, free_ps, sta_ps, topological_ps
 
@@ -46,6 +47,7 @@ class CharacterizeConfig:
         seed: of the stimulus.
         certify: whether delays are certified; without, bounds stay topological.
         time_limit_s: after which a certificate stays a bracket; None for no limit.
+        device: that transitions are simulated on, `cpu` or `cuda`; results do not depend on it.
         pair_transitions: of a streaming design, simulated for each pair of previous weight and weight, at typical
             corners; 0 for no table of pairs.
     """
@@ -57,6 +59,7 @@ class CharacterizeConfig:
     certify: bool = True
     time_limit_s: float | None = None
     pair_transitions: int = 4
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
         """Check the pairs.
@@ -235,7 +238,8 @@ def measure_activity(
         SimulationError: a transition settles after the bound.
     """
     folder = bench.folder / core.corner.name
-    activity = simulate_weights(core.timed, bench.design, bench.stimulus, folder, bench.config.workers, tick)
+    activity = simulate_weights(core.timed, bench.design, bench.stimulus, folder, bench.config.workers, tick,
+                                bench.config.device)
     check_observed(activity.weights, activity.settle_ps, bound_ps, bench.bound)
     return {"observed_ps": activity.observed_ps.tolist(), "energy_fj": activity.mean_fj.tolist(),
             "energy_std_fj": activity.std_fj.tolist(), "register_energy_fj": activity.register_fj.tolist(),
@@ -254,7 +258,7 @@ def measure_pairs(
     design = bench.design
     stimulus = StimulusConfig(bench.config.pair_transitions * len(design.weights), bench.config.seed, design.weights)
     folder = bench.folder / core.corner.name
-    activity = simulate_weights(core.timed, design, stimulus, folder, bench.config.workers, tick)
+    activity = simulate_weights(core.timed, design, stimulus, folder, bench.config.workers, tick, bench.config.device)
     check_observed(activity.weights, activity.settle_ps, bound_ps, bench.bound)
     previous = previous_weights(design, stimulus, activity.energy_fj.shape[1])
     mean, sem = pair_statistics(previous, activity.energy_fj, bench.weights)

@@ -18,7 +18,7 @@ from characterization.benches.stimulus import make_stimulus
 from characterization.design import MacDesign
 from characterization.flat import EdgeCosts
 from characterization.reference import load_reference
-from characterization.simulation import Progress, simulate
+from characterization.simulation import Device, Progress, simulate
 from characterization.timed import TimedNetlist
 
 # Energies are summed in the engine as integers: a millionth of a femtojoule, so that rounding an edge costs
@@ -94,7 +94,7 @@ class CoreActivity:
 
 def simulate_weights(
     timed: TimedNetlist, design: MacDesign, config: StimulusConfig, work: Path, workers: int = 2,
-    progress: Progress | None = None,
+    progress: Progress | None = None, device: Device = "cpu",
 ) -> CoreActivity:
     """Return settle times and energies of every weight of `config`, from timed simulation.
 
@@ -105,6 +105,7 @@ def simulate_weights(
         work: folder for finished weights until all are; a killed run takes up what is there.
         workers: threads; the result does not depend on it.
         progress: called with (weights done, weights).
+        device: that transitions are taken through; the result does not depend on it.
 
     Raises:
         SimulationError: the core disagrees with its reference, or the library lacks an arc.
@@ -113,7 +114,7 @@ def simulate_weights(
     registers, reference = Registers(timed, design), load_reference(design)
     trace = simulate(
         timed, stimulus, watched_sinks(timed, design), edge_costs(timed),
-        partial(check_reference, registers, reference), work, workers, progress, keep=False,
+        partial(check_reference, registers, reference), work, workers, progress, keep=False, device=device,
     )
     register_energy_fj = trace.launch_cost / UNITS_PER_FJ + timed.clock_energy_fj
     return CoreActivity(

@@ -26,6 +26,7 @@ from characterization.pdk import Pdk
 from characterization.pipeline import map_design, slowest
 from characterization.profile import MacProfile
 from characterization.profile_checks import AGREE_PS
+from characterization.simulation import Device
 from characterization.timing import topological_ps
 
 
@@ -38,12 +39,14 @@ class TableConfig:
         seed: of partial sums, and of all else that is drawn.
         partial_sum: one that stands still; None draws them.
         workers: threads.
+        device: that transitions are simulated on; the table does not depend on it.
     """
 
     rounds: int = 16
     seed: int = 1
     partial_sum: int | None = None
     workers: int = 2
+    device: Device = "cpu"
 
     def stimulus(self, design: MacDesign) -> StimulusConfig:
         """Return the stimulus that takes every move of the operand."""
@@ -84,7 +87,7 @@ def measure_table(
         bound_ps = certified_bound_ps(profile, netlist, corner.name, bound_ps)
     stimulus = config.stimulus(design)
     activity = simulate_weights(timed, design, stimulus, folder / corner.name, config.workers,
-                                partial(progress, f"simulation {corner.name}"))
+                                partial(progress, f"simulation {corner.name}"), config.device)
     check_observed(activity.weights, activity.settle_ps, bound_ps,
                    "topological" if profile is None else "certified")
     inputs = {"netlist": netlist.digest, "liberty": "+".join(map(digest_file, corner.liberty))}

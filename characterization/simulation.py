@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from characterization.waveform import DONE, FULL, run_lanes
 # Raised when a result of the same core and states would be another: saved blocks of older versions are not read.
 VERSION = 1
 Progress = Callable[[int, int], None]
+Device = Literal["cpu", "cuda"]
 # Called with the states and settled sinks of a block; raises if they are wrong.
 SinkCheck = Callable[[np.ndarray, np.ndarray], None]
 # Weights that share what they have in common, and are saved in one file; and how many transitions that may be.
@@ -71,14 +73,15 @@ class Engine:
     sinks: np.ndarray
     check: SinkCheck | None
     folder: Path | None
+    device: Device = "cpu"
 
 
 def simulate(
     timed: TimedNetlist, stimulus: Stimulus, watched: Sequence[int] | None = None, costs: EdgeCosts | None = None,
     check: SinkCheck | None = None, folder: Path | None = None, workers: int = 2, progress: Progress | None = None,
-    keep: bool = True,
+    keep: bool = True, device: Device = "cpu",
 ) -> SettleTrace:
-    """Return the trace of `stimulus` through a core; to the bit the same whatever `workers`.
+    """Return the trace of `stimulus` through a core; to the bit the same whatever `workers` and `device`.
 
     Args:
         timed: the core.
@@ -90,18 +93,20 @@ def simulate(
         workers: threads.
         progress: called with (blocks done, blocks).
         keep: whether saved blocks stay when all are done; they are for runs that are killed, and may be large.
+        device: `cuda` takes transitions through a GPU, group after group of weights, and `workers` does not matter.
 
     Raises:
+        ToolMissingError: numba finds no CUDA device.
         SimulationError: a gate lacks the arc that would bring it to its function, or whatever `check` raises.
     """
     costs = costs or no_costs(timed)
     core = flatten(timed, range(len(timed.sinks)) if watched is None else watched, costs)
     home = folder / f"simulation-{digest_of_core(core, costs)[:20]}" if folder else None
-    engine = Engine(timed, stimulus, core, costs.launch, sink_places(timed), check, home)
+    engine = Engine(timed, stimulus, core, costs.launch, sink_places(timed), check, home, device)
     size = min(GROUP_WEIGHTS, max(1, GROUP_TRANSITIONS // (len(stimulus.settle_steps) - 1)))
     blocks = range(len(stimulus.weights))
     groups = [blocks[start : start + size] for start in range(0, len(blocks), size)]
-    found = run_groups(engine, groups, workers, progress)
+    found = run_groups(engine, groups, 1 if device == "cuda" else workers, progress)
     settle_fs, cost, launch_cost, edges = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if home and not keep:
         shutil.rmtree(home, ignore_errors=True)
@@ -186,7 +191,7 @@ def run_states(engine: Engine, group: Sequence[int], states: np.ndarray) -> tupl
         np.zeros((weights, len(engine.sinks), steps), np.uint8),
         np.zeros((weights, len(engine.core.setup) - 2), np.int64),
     )
-    edges = run_blocks(engine, group, states, out)
+    edges = (run_blocks if engine.device == "cpu" else run_blocks_on_device)(engine, group, states, out)
     if engine.check:
         for block, sinks in zip(states, out.sinks, strict=True):
             engine.check(block.T, sinks.T)
@@ -217,6 +222,24 @@ def run_blocks(engine: Engine, group: Sequence[int], states: np.ndarray, out: Re
             work = work._replace(times=np.zeros(2 * len(work.times), np.int64))
         total += out.edges
     return total
+
+
+def run_blocks_on_device(engine: Engine, group: Sequence[int], states: np.ndarray, out: Results) -> np.ndarray:
+    """Do what `run_blocks` does on a CUDA device.
+
+    Raises:
+        ToolMissingError: there is none.
+        SimulationError: a gate does not settle to its function.
+    """
+    from characterization.inertial_cuda import require_cuda, run_on_device  # noqa: PLC0415  (starts numba's CUDA side)
+
+    require_cuda()
+    counted = engine.stimulus.cost_steps.astype(np.uint8)
+    edges, failure = run_on_device(engine.core, engine.sinks, states, counted, out)
+    if failure:
+        block = Block(failure.step, 1, counted)
+        raise SimulationError(reason(engine, group[failure.weight], block, failure.ended, failure.gate, 0))
+    return edges
 
 
 def reason(engine: Engine, index: int, block: Block, ended: int, gate: int, lane: int) -> str:

@@ -9,7 +9,16 @@ import typer
 from rich.console import Console
 
 from characterization.commands.energy_show import WIDTH, energy_summary
-from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
+from characterization.commands.options import (
+    DEFAULT_PDK,
+    DesignPath,
+    DeviceName,
+    LibertyPath,
+    PdkName,
+    PdkRoot,
+    WorkPath,
+    device_named,
+)
 from characterization.commands.progress import progress_bars
 
 
@@ -32,6 +41,7 @@ def energy(
     partial_sum: Annotated[int | None, typer.Option(help="a partial sum that stands still; default: random")] = None,
     seed: Annotated[int, typer.Option(help="seed of what is drawn")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="threads")] = 2,
+    device: DeviceName = "cpu",
     work: WorkPath = Path("build/characterize"),
 ) -> None:
     """Measure the energy of every weight at every pair of activations, glitches included; minutes.
@@ -50,7 +60,7 @@ def energy(
 
     chain = None if recorded is None else read_recorded(recorded, read_design(design))
     known = None if profile is None else load_profile(profile)
-    config = TableConfig(rounds, seed, partial_sum, workers)
+    config = TableConfig(rounds, seed, partial_sum, workers, device_named(device))
     with progress_bars() as progress:
         table = measure_table(design, select_pdk(pdk, liberty, pdk_root), corner, config, work, progress, known)
     save_table(table, out)

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from characterization.commands.options import DEFAULT_PDK, DesignPath, LibertyPath, PdkName, PdkRoot, WorkPath
+from characterization.commands.options import (
+    DEFAULT_PDK,
+    DesignPath,
+    DeviceName,
+    LibertyPath,
+    PdkName,
+    PdkRoot,
+    WorkPath,
+    device_named,
+)
 from characterization.commands.progress import progress_bars
 from characterization.commands.table import summary_table
 from characterization.corner_grid import SUPPLY_TOLERANCE
@@ -46,6 +55,7 @@ def run(
     ] = 4,
     seed: Annotated[int, typer.Option(help="seed of the stimulus")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="worker processes")] = 2,
+    device: DeviceName = "cpu",
     work: WorkPath = Path("build/characterize"),
 ) -> None:
     """Measure delay and energy of every weight value of a MAC design: RTL to MacProfile.
@@ -60,7 +70,7 @@ def run(
     library = select_pdk(pdk, liberty, pdk_root)
     chosen = choose_corners(library, CornerConfig(words_of(corners), volts_of(voltages), signoff, tolerance))
     config = CharacterizeConfig(transitions, seed, workers, "exhaustive" if exhaustive else "random", certify,
-                                time_limit or None, pairs)
+                                time_limit or None, pairs, device_named(device))
     with progress_bars() as progress:
         profile = profile_mac(design, library, chosen, config, work, progress)
     save_profile(profile, out)
