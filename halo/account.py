@@ -77,8 +77,7 @@ def compare_run(
     shape = find_shape(wanted.shape) if wanted.shape else facts["model_config"]
     work = workloads(config, shape)["prefill"]
     if wanted.shape:
-        work = replace(work, name=f"{work.name} in shapes of {wanted.shape}, each layer coded like the run's of its "
-                                  "type; KL and perplexity are the run's model's")
+        work = replace(work, name=f"{Path(wanted.shape).name}-{work.name}")
     return [compare_on(path, config, wanted, models, merits, work, progress) for path in wanted.profiles]
 
 
@@ -103,7 +102,9 @@ def compare_on(
     merits = dict(merits) | {label: merits[label.partition(" on ")[0]] for label in alternatives}
     options: dict[str, Any] = {}
     if wanted.shape:
-        options["reshape"] = lambda loads: project(loads, work)
+        options |= {"reshape": lambda loads: project(loads, work),
+                    "note": f"Shapes of {wanted.shape}, each matrix coded like the run's of its type; KL and "
+                            "perplexity are the run's model's."}
     found = compare_models({**contenders, **alternatives}, points, config.dvfs, linear,
                            step_of(progress, f"{path.name}, linear layers"), **options)
     whole = compare_models(contenders, points, config.dvfs, work, step_of(progress, f"{path.name}, all products"),

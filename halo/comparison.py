@@ -81,6 +81,7 @@ class Comparison:
         design, library: of the baseline's MAC.
         standings: by mode, then method; the baseline first.
         front: method -> (voltage, time in s, energy in fJ), at one voltage at a time.
+        note: what every table must say.
     """
 
     design: str
@@ -88,6 +89,7 @@ class Comparison:
     nominal_v: float
     standings: Mapping[Mode, tuple[Standing, ...]]
     front: Mapping[str, tuple[tuple[float, float, float], ...]]
+    note: str = ""
 
     @property
     def base(self) -> Standing:
@@ -103,7 +105,7 @@ def unchanged(loads: ModelLoads) -> ModelLoads:
 def compare_models(
     contenders: Mapping[str, Contender], points: PointConfig, config: DvfsConfig, work: Workload,
     progress: Callable[[int, int], None] | None = None, *, with_front: bool = True,
-    reshape: Callable[[ModelLoads], ModelLoads] = unchanged,
+    reshape: Callable[[ModelLoads], ModelLoads] = unchanged, note: str = "",
 ) -> Comparison:
     """Return how methods stand beside the first of `contenders` on one workload, each at its profile's voltages.
 
@@ -115,6 +117,7 @@ def compare_models(
         progress: told methods done and in all.
         with_front: whether every method is planned at each voltage by itself too.
         reshape: of a model's loads, where `work` is of another model.
+        note: what every table must say of it.
     """
     plain = replace(config, objective="time", voltages=(), every_voltage=False, power_cap_w=0.0,
                     prefill_tokens_per_s=0.0, decode_tokens_per_s=0.0)
@@ -147,7 +150,7 @@ def compare_models(
             progress(done + 1, len(labels))
     head = contenders[labels[0]].profile.head
     return Comparison(head.design, head.library, base.plan.points.voltage_v,
-                      {mode: tuple(found) for mode, found in standings.items()}, front)
+                      {mode: tuple(found) for mode, found in standings.items()}, front, note)
 
 
 def point_of(voltage_v: float, standing: Standing) -> tuple[float, float, float]:

@@ -44,7 +44,7 @@ def mode_grid(comparison: Comparison, mode: Mode, merits: Mapping[str, Merit]) -
     caption = (f"{comparison.design} ({comparison.library}), {comparison.base.report.workload}, {what}. Ratios to "
                f"{comparison.base.method} at {comparison.nominal_v:g} V; array: MAC cells, registers, clock, idle, "
                "loading, leakage.")
-    return Grid(columns, tuple(rows), caption, ours_of(merits))
+    return Grid(columns, tuple(rows), f"{caption} {comparison.note}".strip(), ours_of(merits))
 
 
 def ours_of(merits: Mapping[str, Merit]) -> frozenset[str]:
@@ -102,9 +102,9 @@ def dedicated_grid(comparison: Comparison, merits: Mapping[str, Merit]) -> Grid:
                "throughput per area", "array energy at one throughput", "on-chip energy at one throughput")
     caption = ("The designer's alternative: a PE that has only those values, of the same library and signed off "
                f"alike; areas of one PE, ratios to {base.method} on {comparison.design}. Sparse part, scaling and adds "
-               f"are those of int8 MACs ({comparison.design}) beside the array; attention and head need such MACs too. "
-               + " ".join(dedicated_verdicts(comparison, merits)))
-    return Grid(columns, tuple(rows), caption, ours_of(merits))
+               f"are those of int8 MACs ({comparison.design}) beside the array; attention and head need such MACs "
+               f"too. {' '.join(dedicated_verdicts(comparison, merits))}")
+    return Grid(columns, tuple(rows), f"{caption} {comparison.note}".strip(), ours_of(merits))
 
 
 def dedicated_verdicts(comparison: Comparison, merits: Mapping[str, Merit]) -> Iterator[str]:

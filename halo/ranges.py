@@ -51,7 +51,7 @@ def variants(
 def range_grid(
     contenders: Mapping[str, Contender], points: PointConfig, config: DvfsConfig, work: Workload,
     progress: Callable[[int, int], None] | None = None, *, profiles: Mapping[str, MacProfile] | None = None,
-    reshape: Callable[[ModelLoads], ModelLoads] = unchanged,
+    reshape: Callable[[ModelLoads], ModelLoads] = unchanged, note: str = "",
 ) -> Grid:
     """Return a row per variant: each method's time at one voltage and energies at one throughput, over the baseline's.
 
@@ -82,5 +82,5 @@ def range_grid(
     rows.append(("range", *(f"{min(column):.3f} .. {max(column):.3f}" for column in columns)))
     heads = (f"{label}: {what}" for label in labels[1:] for what in
              ("time", "array energy at one throughput", "energy at one throughput"))
-    caption = f"{contenders[labels[0]].profile.head.design}: ratios to {labels[0]}, planned anew in each row."
-    return Grid(("varied", *heads), tuple(rows), caption)
+    caption = f"{contenders[labels[0]].profile.head.design}: ratios to {labels[0]}, planned anew in each row. {note}"
+    return Grid(("varied", *heads), tuple(rows), caption.strip())

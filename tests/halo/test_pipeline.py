@@ -357,7 +357,7 @@ def test_a_comparison_has_dedicated_pes_and_shapes_of_larger_models(finished, tm
     wanted = CompareConfig((root / "mac.nc",), (), (tmp_path / "i.nc",), "llama-2-7b")
     (grids,) = compare_run(config, wanted)
     assert [row[0] for row in grids[0].rows] == ["rtn-w8a8", "halo-w4-shifted", "halo-bal", "halo-w4-shifted on int4"]
-    assert "in shapes of llama-2-7b" in grids[0].caption
+    assert "Shapes of llama-2-7b, each matrix coded like the run's" in grids[0].caption
     text = (config.out / "compare" / "mac-llama-2-7b" / "compare.md").read_text()
     for title in ("attention and head as W8A8", "Fronts of loss", "The paper's own accounting"):
         assert title in text
