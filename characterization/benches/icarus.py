@@ -100,6 +100,6 @@ def first_complaint(log: Path) -> str:
 
 
 def log_end(log: Path) -> str:
-    """Return the last lines of a log that say something, on one line."""
+    """Return the last lines of a log that say something, on one line, cocotb's columns of blanks closed."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    return " | ".join([line.strip() for line in lines if line.strip()][-LAST_LINES:]) or "nothing"
+    return " | ".join([" ".join(line.split()) for line in lines if line.strip()][-LAST_LINES:]) or "nothing"

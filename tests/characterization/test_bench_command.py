@@ -5,7 +5,7 @@ import pytest
 
 from characterization import cli
 from characterization.benches.functional import Coverage, FunctionalResult
-from characterization.commands.bench import number_of, results_table
+from characterization.commands.bench import coverage_words, number_of, results_table
 from characterization.errors import DesignError
 
 PE = Path(__file__).parents[2] / "rtl" / "systolic_pe_int4"
@@ -43,5 +43,5 @@ def test_the_table_shows_what_was_covered():
     result = FunctionalResult("pe", "netlist", 50, 40, 20, ("acc_out",), Coverage((3, 16), (20, 256), (20, 4096)),
                               6000.0, Path())
     table = results_table((result,))
-    assert "weight x activation 20 of 4096" in table.caption
+    assert coverage_words(result.coverage).endswith("activations 20 of 256; weight x activation 20 of 4096")
     assert list(table.columns[4].cells) == ["6000 ps"]
