@@ -52,11 +52,9 @@ def select_sparse(task: LayerTask, config: SparseConfig) -> SparsePart:
     if budget == 0 or not bool(mask.any()):
         return no_sparse(task.weight)
     if int(mask.sum()) > budget:
-        saved = torch.where(mask, loss_saved(task, mask), -1.0)
-        best = torch.argsort(saved.flatten(), descending=True, stable=True)[:budget]
-        mask = torch.zeros_like(mask).view(-1).index_fill(0, best, True).view(mask.shape)
-    largest = torch.where(mask, task.weight.abs(), 0.0).amax(1)
-    scales = torch.where(largest > 0, (largest / LARGEST_VALUE).clamp(min=SMALLEST_HALF), 0.0).half().float()
+        mask = largest(torch.where(mask, loss_saved(task, mask), -1.0), budget)
+    reach = torch.where(mask, task.weight.abs(), 0.0).amax(1)
+    scales = torch.where(reach > 0, (reach / LARGEST_VALUE).clamp(min=SMALLEST_HALF), 0.0).half().float()
     return SparsePart(mask, torch.zeros_like(task.weight), scales)
 
 
@@ -77,9 +75,14 @@ def candidates(task: LayerTask, config: SparseConfig) -> torch.Tensor:
     if config.outlier_sigmas:
         mask |= (weight - weight.mean()).abs() > config.outlier_sigmas * weight.std()
     count = int(config.salient_share * weight.numel())
-    if count:
-        order = torch.argsort(task.fisher.flatten(), descending=True, stable=True)[:count]
-        mask.view(-1)[order] = True
+    return mask | largest(task.fisher, count) if count else mask
+
+
+def largest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """Return where the `count` largest of `values` are, of equal ones the first, bool of the same shape."""
+    least = torch.kthvalue(values.flatten(), values.numel() - count + 1).values
+    mask, equal = values > least, (values == least).flatten().nonzero()[:, 0]
+    mask.view(-1)[equal[: count - int(mask.sum())]] = True
     return mask
 
 
