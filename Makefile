@@ -7,6 +7,7 @@ demo: setup     ## the main job, into build/demo/report.html
 	.venv/bin/characterize run rtl/systolic_pe --out build/demo/systolic_pe.nc
 	.venv/bin/halo run examples/demo/demo.toml
 	.venv/bin/characterize prove build/demo/results/halo-bal --array 4x4 --tiles 1
+	.venv/bin/halo report build/demo
 
 test: setup     ## all tests
 	.venv/bin/python -m pytest

@@ -17,6 +17,7 @@ from halo.errors import ModelError, OutputError
 from halo.layer_file import layer_facts, layer_tensors, read_layer
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.shards import SHARD_BYTES, Shards, disk_guard, open_shards, write_shards
+from halo.tiles import TileMap
 
 SCHEMA = 3
 QUANT_METHOD = "halo"
@@ -207,6 +208,20 @@ def load_quantized(folder: Path) -> QuantizedModel:
     codebooks = tuple(Codebook(c["name"], tuple(c["codes"]), c["max_delay_ps"]) for c in found["codebooks"])
     return QuantizedModel(found["method"], codebooks, StoredLayers(shards, layers), found["fold"],
                           found["skipped"], Provenance(**found["provenance"]))
+
+
+def load_tile_maps(folder: Path) -> tuple[tuple[str, ...], tuple[TileMap, ...]]:
+    """Return the names of a folder's codebooks and which of them each layer's tiles use, without reading any weight.
+
+    Raises:
+        ModelError: the folder holds no quantized model, or a damaged one.
+    """
+    quantized = load_quantized(folder)
+    assert isinstance(quantized.layers, StoredLayers)
+    shards = quantized.layers.shards
+    maps = tuple(TileMap(name, shards.array(f"{name}.tile_classes"), facts["tile_in"], facts["tile_out"])
+                 for name, facts in quantized.layers.facts.items())
+    return tuple(book.name for book in quantized.codebooks), maps
 
 
 def total_bytes(folder: Path) -> int:

@@ -32,36 +32,10 @@ from halo.results import load_result, load_results, load_run
 from halo.tables import comparison_grid, summary_grid
 from halo.tokens import WindowConfig, read_windows
 from halo.verdict import kl_difference, strongest_baseline, verdicts
-from tests.halo.synthetic import POINTS, SIGN_OFF, synthetic_profile
-from tests.halo.tiny import save_model, text_of
+from tests.halo.conftest import tables_of
+from tests.halo.synthetic import POINTS, synthetic_profile
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-def tables_of(root, **changes):
-    tables = {"model": str(root / "model"), "profile": str(root / "mac.nc"),
-              "calibration": str(root / "calibration.txt"), "text": str(root / "text.txt"),
-              "out": str(root / "out"), "variants": ["bal"],
-              "baselines": ["rtn-w8a8", "halo-w4-shifted"],
-              "windows": {"window": 32, "windows": 8}, "sensitivity": {"windows": 8, "fisher_windows": 4, "batch": 4},
-              "quantize": {"windows": 8}, "evaluation": {"window": 32, "windows": 12, "resamples": 200},
-              "codebook": {"periods": 6, "scales": 4}, "workload": {"prompt_tokens": 64},
-              "tiles": {"tile_in": 16, "tile_out": 16, "array_rows": 32, "array_cols": 32}}
-    return tables | changes
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """One small run, done once for the module: its folder, configuration and results."""
-    root = tmp_path_factory.mktemp("run")
-    save_model(root / "model", "llama")
-    (root / "calibration.txt").write_text(text_of(500))
-    (root / "text.txt").write_text(text_of(700, 1))
-    save_profile(synthetic_profile(corners=SIGN_OFF), root / "mac.nc")
-    config = build_config(tables_of(root), "test")
-    seen = []
-    results = run(config, lambda stage, done, total: seen.append((stage, done, total)))
-    return root, config, results, seen
 
 
 def test_a_run_leaves_models_plans_costs_and_accuracies_that_can_be_read_back(finished):
