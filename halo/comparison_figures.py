@@ -12,7 +12,7 @@ from halo.comparison import Comparison, waterfall
 from halo.comparison_grids import grids_of
 from halo.contenders import Merit
 from halo.figures import CLASS_COLORS, GRAY, INK, canvas
-from halo.page import Grid, Picture, Section, to_html, to_markdown
+from halo.page import Grid, Picture, Section, save_sections, to_html, to_markdown
 
 LOSS, GAIN = CLASS_COLORS[0], CLASS_COLORS[1]
 
@@ -20,7 +20,11 @@ LOSS, GAIN = CLASS_COLORS[0], CLASS_COLORS[1]
 def write_comparison(
     found: Comparison, merits: Mapping[str, Merit], out: Path, more: Mapping[str, Sequence[Grid]] | None = None
 ) -> Path:
-    """Write compare.html, compare.md and their pictures into `out`, and return the page's path; `more` by title."""
+    """Write compare.html, compare.md, their pictures, and compare.json for reports into `out`; `more` is by title.
+
+    Returns:
+        The page's path.
+    """
     methods = list(found.front)
     fall, front = out / "waterfall.png", out / "front.png"
     draw_waterfalls(found, methods[1:], fall)
@@ -37,6 +41,7 @@ def write_comparison(
     )
     title, lead = f"Methods on {found.design}", f"{found.library}; nominal {found.nominal_v:g} V; linear layers."
     write_text(out / "compare.md", to_markdown(title, lead, sections, out))
+    save_sections(title, lead, sections, out / "compare.json")
     write_text(out / "compare.html", to_html(title, lead, sections))
     return out / "compare.html"
 

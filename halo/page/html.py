@@ -14,6 +14,8 @@ from halo.page.vega import runtime, to_svg, to_vega
 
 # Sources that stand in the open.
 FEW = 3
+# Letters from which on a cell is text.
+LONG = 40
 # Nothing is fetched, ever: the browser itself refuses. Vega compiles its expressions, which the last word allows.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
 
@@ -102,11 +104,16 @@ def html_table(grid: Grid) -> str:
     rows = []
     for row in grid.rows:
         mark = ' class="ours"' if row[0] in grid.ours else ""
-        rows.append(f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>")
+        rows.append(f"<tr{mark}>" + "".join(map(html_cell, row)) + "</tr>")
     caption = f"<caption>{escape(grid.caption)}</caption>" if grid.caption else ""
     head, body = f"<thead><tr>{head}</tr></thead>", "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
     wide = " wide" if len(grid.columns) > 10 else ""
     return f'<div class="scroll{wide}"><table>{caption}{head}\n{body}</table></div>'
+
+
+def html_cell(cell: str) -> str:
+    """Return one cell; a long text may take several lines, a number never."""
+    return f'<td class="text">{escape(cell)}</td>' if len(cell) > LONG else f"<td>{escape(cell)}</td>"
 
 
 def html_picture(picture: Picture) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from halo.cost import compare
-from halo.page import Grid, Section, load_sections
+from halo.page import Chart, Grid, Section, load_sections
+from halo.page.sections import anchor
+from halo.report.cost import waterfall_chart
 from halo.report.run import Run
 
 PAPER_ROWS = (("all 256 values", "1.0 V, 1.9 GHz", "-", "-"), ("16 values", "1.1 V, 2.4 GHz", "-", "-"),
@@ -15,14 +17,27 @@ PAPER_NOTE = ("HALO's own figures (arXiv 2502.19662): 22 nm systolic points, spe
 
 
 def comparison_sections(run: Run) -> tuple[Section, ...]:
-    """Return the tables that `halo compare` left in the run's folder, one section per MAC."""
+    """Return the tables that `halo compare` left in the run's folder, one section per MAC, its waterfalls drawn."""
     found = []
     for name, source in run.files.items():
         if name.endswith("compare.json"):
             title, lead, sections = load_sections(run.out / name)
             grids = tuple(grid for section in sections for grid in section.grids)
-            found.append(Section(f"{title}, as compared", (lead,), grids=grids, sources=(source,)))
+            charts = [steps_chart(f"compared-{anchor(name)}-{at}", grid) for at, grid in enumerate(grids)
+                      if grid.columns[0] == "step" and len(grid.columns) > 1]
+            text = tuple(line for section in sections for line in section.text)
+            found.append(Section(f"{title}, as compared", (lead, *text), grids=grids, charts=tuple(charts),
+                                 sources=(source,)))
     return tuple(found)
+
+
+def steps_chart(name: str, grid: Grid) -> Chart:
+    """Return the waterfalls of a table: a step a row, a method a column, shares as they are printed."""
+    ends = (grid.rows[0], grid.rows[-1])
+    made = {method: {row[0]: float(row[at]) for row in grid.rows if float(row[at]) or row in ends}
+            for at, method in enumerate(grid.columns) if at}
+    first = next((method for method in made if method.startswith("halo-")), grid.columns[1])
+    return waterfall_chart(name, "the baseline", made, first)
 
 
 def paper_section(run: Run) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from halo.cost import CostReport, Scope
@@ -30,7 +31,7 @@ def cost_section(run: Run) -> Section:
     scopes: tuple[Scope, ...] = ("linear", "all")
     grids = [cost_grid([result.costs[phase] for result in run.results], [base.costs[phase] for base in bases], scope,
                        labels_of_ours(run.results)) for scope in scopes for phase in PHASES]
-    text = ("All ratios are on the same MAC, library and voltage. With every weight zero, "
+    text = ("All ratios are on the same MAC and library, with the same voltages open. With every weight zero, "
             f"{run.results[0].label} would still cost {run.facts['zero_floor']:.2f} of its on-chip energy (prefill, "
             "linear layers): no codebook goes below that.",)
     points = tuple(f"{result.label}: the sparse engine, not the array, sets the time of {count} layers"
@@ -103,38 +104,47 @@ def waterfall_section(run: Run) -> Section:
     names = ["baseline", *(name for name, _ in PARTS.values()), "result"]
     rows = tuple((name, *(f"{steps.get(name, 0.0) / whole:+.4f}" for steps in made.values())) for name in names
                  if any(name in steps for steps in made.values()))
+    shares = {label: {name: value / whole for name, value in steps.items()} for label, steps in made.items()}
+    first = next((result.label for result in run.ours if result.label in made), next(iter(made)))
     grid = Grid(("step", *made), rows, f"Prefill, linear layers, at the run's plan: from {base.label} "
                                        f"({whole / FJ_PER_MJ:.4g} mJ with DRAM) to each method, in shares of it; "
                                        "columns add up.")
     text = ("Values, bits and sparsity of the weights change the parts below; what fold scaling, the sparse engine and "
             "clock changes take back stands beside what MAC cells and registers save. `halo compare` adds what the "
             "slack buys in voltage.",)
-    return Section("Where the energy goes", text, grids=(grid,), charts=(waterfall_chart(run, made, whole),),
+    chart = waterfall_chart("waterfall", base.label, shares, first)
+    return Section("Where the energy goes", text, grids=(grid,), charts=(chart,),
                    sources=run.sources("cost-prefill.json"))
 
 
-def waterfall_chart(run: Run, made: dict[str, dict[str, float]], whole: float) -> Chart:
-    """Return the waterfall of one method, which a reader may choose."""
+def waterfall_chart(name: str, base: str, made: Mapping[str, Mapping[str, float]], first: str) -> Chart:
+    """Return the waterfall of one method, which a reader may choose.
+
+    Args:
+        name: of the chart.
+        base: what shares are of.
+        made: by method, the steps in shares: first the baseline, last the result.
+        first: the method shown before anyone chooses.
+    """
     values: list[dict[str, Any]] = []
     for label, steps in made.items():
         level = 0.0
-        for at, (name, value) in enumerate(steps.items()):
-            total = name in {"baseline", "result"}
-            start, level = (0.0, value) if total else (level, level + value)
-            kind = "total" if total else "less" if value < 0 else "more"
-            values.append({"method": label, "step": name, "order": at, "from": short(start / whole),
-                           "to": short(level / whole), "kind": kind,
-                           "words": f"{value / whole:.3f}" if total else f"{value / whole:+.3f}"})
-    first = next((r.label for r in run.ours if r.label in made), next(iter(made)))
+        for at, (step, share) in enumerate(steps.items()):
+            total = at in {0, len(steps) - 1}
+            start, level = (0.0, share) if total else (level, level + share)
+            values.append({"method": label, "step": step, "order": at, "from": short(start), "to": short(level),
+                           "kind": "total" if total else "less" if share < 0 else "more",
+                           "words": f"{share:.3f}" if total else f"{share:+.3f}"})
     y = {"field": "step", "type": "nominal", "sort": {"field": "order"}, "title": None}
-    return Chart("waterfall", {
-        "height": {"step": 24}, "title": {"text": f"From {run.w8a8.label} to one method (prefill, linear layers)"},
+    return Chart(name, {
+        "height": {"step": 24}, "title": f"From {base} to one method",
         "params": [{"name": "method", "value": first,
                     "bind": {"input": "select", "options": list(made), "name": "method "}}],
         "data": {"values": values}, "transform": [{"filter": "datum.method == method"}],
         "encoding": {"y": y}, "layer": [
             {"mark": {"type": "bar", "height": {"band": 0.7}}, "encoding": {
-                "x": {"field": "from", "type": "quantitative", "title": f"share of {run.w8a8.label}'s energy"},
+                "x": {"field": "from", "type": "quantitative", "title": f"share of {base}'s energy",
+                      "axis": {"tickCount": 10}},
                 "x2": {"field": "to"},
                 "color": {"field": "kind", "type": "nominal", "title": None, "scale": {
                     "domain": ["total", "less", "more"], "range": [COOL[2], COOL[1], WARM[0]]}},

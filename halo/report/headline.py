@@ -8,7 +8,7 @@ from halo.report.proof import Proofs
 from halo.report.run import Run
 from halo.results import MethodResult
 from halo.tables import summary_grid
-from halo.verdict import verdicts
+from halo.verdict import judgement, verdicts
 
 
 def headline(run: Run, proofs: Proofs) -> Section:
@@ -19,12 +19,13 @@ def headline(run: Run, proofs: Proofs) -> Section:
 
 
 def says(run: Run) -> tuple[str, ...]:
-    """Return in two sentences what to compare with what."""
+    """Return what to compare with what, and how that comes out for the most frugal method."""
     strong = run.strongest
     words = f"Gains count against {run.w8a8.label} (int8 weights, all 256 values)"
-    words += (f" and, which is harder, against {strong.label} ({strong.says}), on the same MAC, library and voltage."
+    words += (f" and, which is harder, against {strong.label} ({strong.says}), on the same MAC and library, with the "
+              "same voltages open."
               if strong else "; no 4-bit grid shifted to the fast end is in this run: the strongest is missing.")
-    return (words,)
+    return (words, *([judgement(frugal(run), strong)] if strong and run.ours else []))
 
 
 def frugal(run: Run) -> MethodResult:

@@ -33,7 +33,7 @@ from halo.tables import comparison_grid, summary_grid
 from halo.tokens import WindowConfig, read_windows
 from halo.verdict import kl_difference, strongest_baseline, verdicts
 from tests.halo.conftest import tables_of
-from tests.halo.synthetic import POINTS, synthetic_profile
+from tests.halo.synthetic import POINTS, SIGN_OFF, synthetic_profile
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
