@@ -30,7 +30,7 @@ from halo.loads import LayerPlan, LoadGroup, LoadUnit
 from halo.machine import ClockPoint, Setup, supply_change
 from halo.memory import Dram, find_dram, find_sram
 from halo.plan import DvfsPlan, Transition
-from halo.rail import Rail, rail_at, rail_beside
+from halo.rail import Rail, moving_words, rail_at, rail_beside
 from halo.workload import Product, Workload
 
 MAX_PRODUCT = 128 * 128
@@ -222,11 +222,7 @@ class Systolic:
 
     def array_energy(self, product: Product, group: LoadGroup, cycles: int, passing: int, rail: Rail) -> Energy:
         """Return what the array itself spends: useful operations, registers, idle elements, loading."""
-        count, counts = product.count, np.array(group.code_counts, dtype=np.float64)
-        if group.code_counts:
-            whole, registers = float(counts @ rail.energy_fj), float(counts @ rail.registers_fj)
-        else:
-            whole, registers = group.n_values * rail.mean_fj, group.n_values * rail.mean_registers_fj
+        count, (whole, registers) = product.count, rail.weights_fj(group, moves=self.weights_move)
         slots = group.n_loads * passing
         padded = slots * self.size - product.m * group.n_values
         weight_bits, sum_bits = self.profile.head.weight_bits, self.profile.head.accumulator_bits
@@ -355,7 +351,7 @@ def describe(machine: Systolic) -> tuple[str, ...]:
         own.append("cycles as SCALE-Sim counts them: no overlap, no bubble per load")
     if machine.weights_move:
         own.append("weights move every cycle: periods are those of weights that launch with the activations, and "
-                   "energy per operation, measured with weights held, is too low")
+                   f"{moving_words(machine.profile, machine.rails.values())}")
     if len(machine.rails) > 1:
         own.append(f"memories stay at {machine.setup.nominal_v:g} V; level shifters cost "
                    f"{config.shifter_fj_per_bit:g} fJ per bit (assumed) and a pipeline stage at the array's edge")

@@ -11,10 +11,12 @@ from halo.accelerators.tensor_core import Config, machine
 from halo.codebook_search import CodebookConfig, search_one, spread_shares
 from halo.dvfs import plan_dvfs
 from halo.layers import QuantizedModel
+from halo.loads import LoadGroup
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig, all_zero
 from halo.plan_file import load_plan, save_plan
 from halo.prices import PriceConfig, relative_energy
+from halo.rail import moving_words, rail_at
 from halo.weight_stream import (
     count_followers,
     independent,
@@ -135,3 +137,19 @@ def test_a_plan_without_pairs_says_so_and_counts_nothing():
                     synthetic_profile(weight_mode="streaming"))
     assert not any(segment.loads.followers for segment in plan.segments)
     assert any("has no energies by previous weight and weight" in line for line in plan.assumptions)
+
+
+def test_an_array_of_streaming_macs_pays_by_pairs_where_weights_move_and_holds_them_where_they_do_not():
+    profile = streaming_profile()
+    rail, counts = rail_at(profile, 0), [0] * 256
+    counts[127], counts[129] = 3, 1
+    turns = np.zeros((256, 256), np.int64)
+    turns[127, 129] = turns[129, 127] = 5
+    group = LoadGroup("up", "all", 1, 1, 4, tuple(counts), 0, leads=True, followers=pack_followers(turns))
+    assert rail.weights_fj(group, moves=True)[0] == pytest.approx(2 * (TABLE[127, 129] + TABLE[129, 127]))
+    assert rail.weights_fj(group, moves=False)[0] == pytest.approx(3 * TABLE[127, 127] + TABLE[129, 129])
+    assert "by [previous weight, weight], 8 activation transitions" in moving_words(profile, [rail])
+    several = streaming_profile(lanes=4)
+    assert rail_at(several, 0).pair_fj is None
+    assert "the mean over all weights before it" in moving_words(several, [rail_at(several, 0)])
+    assert "measured with weights held, is too low" in moving_words(synthetic_profile(), [])
