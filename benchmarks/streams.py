@@ -2,15 +2,21 @@
 
     python benchmarks/streams.py
     python benchmarks/streams.py --pdk sky130 --transitions 8 --steps 4000
+    python benchmarks/streams.py --profile build/dp4.nc     # with the pairs of a profile, and codebooks searched on it
 
 The table is measured with one lane moving from every weight to every weight, as in a profile, and read as it reads it:
 lanes add up. Streams are simulated with a new weight in every lane and cycle, activations and partial sums random.
 `value alone` is what the mean over all previous weights would say: the pairs' own means by weight, in the same units.
+
+Codebooks are of at most 16 values for a normal histogram, any delay allowed: what the search finds with energies by
+pairs and with the profile's energy of each value alone, at several prices of energy (nats for all of it, where rounding
+every weight to 0 costs one). Both energies are those of the pairs, independent draws, over that of all values alike.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +33,14 @@ from characterization.netlist import abut
 from characterization.pair_energy import PairEnergy
 from characterization.pdk import read_pdk
 from characterization.pipeline import map_design, slowest
+from characterization.profile import MacProfile
+from characterization.profile_file import load_profile
 from characterization.stream_energy import measure_stream
 from characterization.timing import topological_ps
+from halo.codebook_search import CodebookConfig, Question, best_codes, spread_shares
+from halo.operating_point import PointConfig
+from halo.prices import PriceConfig
+from halo.subset import Histogram
 
 RTL = Path(__file__).parents[1] / "rtl"
 WIDTH = 110
@@ -64,6 +76,27 @@ def row_of(name: str, stream: np.ndarray, found_fj: np.ndarray, pairs: PairEnerg
             f"{by_value:.0f}", f"{by_value / measured - 1:+.1%}")
 
 
+def codebooks_table(profile: MacProfile) -> Table:
+    """Return what codebooks cost that were searched with and without pairs."""
+    position = np.linspace(-5, 5, 1001)[:-1] + 0.005
+    count = 1e6 * np.exp(-(position**2) / 2)
+    histogram = Histogram(position, count / (count * position**2).sum(), count)
+    pair_fj, allowed = profile.pair_fj(), np.arange(-128, 128)
+    shown = Table(title="16 values for normal weights, searched", box=SIMPLE_HEAD)
+    for name in ("price", "loss, by value", "energy", "in all", "loss, by pairs", "energy", "in all"):
+        shown.add_column(name, justify="right")
+    for price in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):
+        row = [f"{price:g}"]
+        for known in (replace(profile, pairs=None), profile):
+            question = Question(histogram, known, PointConfig(), CodebookConfig(), PriceConfig(energy=price))
+            found = best_codes(question, allowed, 16, np.linspace(1.2, 4.4, 12))
+            shares = spread_shares(profile, found.codes, found.shares)
+            energy = float(shares @ pair_fj @ shares / pair_fj.mean())
+            row += [f"{found.loss:.4f}", f"{energy:.3f}", f"{found.loss + price * energy:.4f}"]
+        shown.add_row(*row)
+    return shown
+
+
 def main() -> None:
     """Measure pairs and streams, and print both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,6 +105,7 @@ def main() -> None:
     parser.add_argument("--corner", default="", help="default: the one that synthesis sees")
     parser.add_argument("--transitions", type=int, default=4)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--profile", type=Path, help="with pairs of this design at this corner; none are measured")
     parser.add_argument("--work", type=Path, default=Path("build/characterize"))
     options = parser.parse_args()
     design, pdk = read_design(options.design), read_pdk(options.pdk)
@@ -81,19 +115,25 @@ def main() -> None:
         joined = abut(map_design(design, pdk, folder, progress), design.neighbours)
         library = read_corner(corner)
         core = CornerCore(corner, library, annotate(joined, library, corner, design.clock))
-        config = CharacterizeConfig(certify=False, pair_transitions=options.transitions, workers=1)
-        bound_ps = topological_ps(core.timed, design, np.array(design.weights))
-        table = measure_pairs(Bench(design, joined, config, folder), core, bound_ps,
-                              lambda done, total: progress("pairs", done, total))
-    arrays = (np.array(table[name], np.float32)[None] for name in ("energy_fj", "sem_fj"))
-    pairs = PairEnergy(options.transitions, len(design.lanes), *arrays)
-    shown = Table(title=f"{design.name} at {pdk.name} {corner.name}, fJ per operation, {options.transitions} "
+        if options.profile:
+            profile = load_profile(options.profile)
+            pairs = profile.pairs
+        else:
+            config = CharacterizeConfig(certify=False, pair_transitions=options.transitions, workers=1)
+            bound_ps = topological_ps(core.timed, design, np.array(design.weights))
+            table = measure_pairs(Bench(design, joined, config, folder), core, bound_ps,
+                                  lambda done, total: progress("pairs", done, total))
+            arrays = (np.array(table[name], np.float32)[None] for name in ("energy_fj", "sem_fj"))
+            pairs = PairEnergy(options.transitions, len(design.lanes), *arrays)
+    shown = Table(title=f"{design.name} at {pdk.name} {corner.name}, fJ per operation, {pairs.transitions} "
                         f"transitions of each pair, {options.steps} operations of each stream", box=SIMPLE_HEAD)
     for name in ("stream", "measured", "by pairs", "off", "by value alone", "off"):
         shown.add_column(name, justify="left" if name == "stream" else "right")
     for name, stream in streams_of(design, options.steps).items():
         shown.add_row(*row_of(name, stream, measure_stream(core.timed, design, stream), pairs))
     Console(width=WIDTH).print(shown)
+    if options.profile:
+        Console(width=WIDTH).print(codebooks_table(profile))
 
 
 if __name__ == "__main__":
