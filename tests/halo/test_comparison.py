@@ -8,7 +8,7 @@ from characterization.errors import ArtifactError
 from halo.accelerators.systolic import Config, machine
 from halo.comparison import MODES, compare_models, find, waterfall
 from halo.comparison_figures import write_comparison
-from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, waterfall_grid
+from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, verdict_grid, waterfall_grid
 from halo.contenders import Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
 from halo.errors import ConfigError
 from halo.fronts import COSTS, hypervolume_grid, matched_grid
@@ -167,8 +167,12 @@ def test_a_dedicated_pe_contends_with_the_models_it_can_hold():
     area, speed, per_area = (float(grid.rows[-1][at]) for at in (5, 6, 8))
     assert area == 0.5
     assert per_area == pytest.approx(1 / speed / area, rel=2e-3)
-    assert "w4 on systolic_pe_int4 beats mixed: time" in grid.caption
-    assert grid in grids_of(found, merits)
+    verdicts = verdict_grid(found, merits)
+    assert [row[:3] for row in verdicts.rows] == [("w4 on systolic_pe_int4", "mixed", "beats it"),
+                                                  ("mixed on systolic_pe_int4", "mixed", "beats it")]
+    worse = merits | {"w4 on systolic_pe_int4": replace(merits["w4"], kl=0.1)}
+    assert verdict_grid(found, worse).rows[0][2] == "a trade"
+    assert {grid, verdicts} <= set(grids_of(found, merits))
 
 
 def test_int8_macs_beside_an_array_take_the_next_higher_voltage_that_they_have():
