@@ -57,7 +57,7 @@ def annotate_graph(
         input_energy_fj=energies.input_energies_fj() if energies else {},
         leakage_nw=sum(kind.leakage_nw for kind in kinds), area_um2=sum(kind.area_um2 for kind in kinds),
         voltage_v=corner.voltage_v, temp_c=corner.temp_c, lookups_outside=outside,
-        netlist_digest=graph.netlist.digest, slew_ps=slew_ps,
+        netlist_digest=graph.netlist.digest, slew_ps=slew_ps, rail_per_slew=library.rail_per_slew,
     )
 
 

@@ -4,7 +4,8 @@ Elements are bounded by registers, so an array is one element many times, in loc
 are visited in topological order, as in `waveform.py`: exact inertial waveforms in whole femtoseconds. Nothing is taken
 as settled at the clock edge: an edge that is still pending then belongs to the next cycle, where new inputs may cancel
 it. A flop takes what its data net holds at the edge, and the opposite if that moved within the setup window: wrong
-values travel on, as they would.
+values travel on, as they would. Pulses shorter than their edges cost in proportion, as in `inertial.py`, within a
+cycle.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from characterization.inertial import LIMIT, NEVER
+from characterization.inertial import LIMIT, NEVER, NONE_YET
 
 # Returned in place of a number of edges: no room for those of a cycle, or a gate without the arc that it needs.
 FULL, STUCK = -1, -2
@@ -35,6 +36,7 @@ class ElementCore(NamedTuple):
         delay: int64 fs `[pin * 4 + input edge * 2 + output edge]`.
         cost, hidden: of an output edge by the pin and input pattern that caused it, and of an input edge itself, int64
             `[gate's row + (pin << pins) + pattern]`.
+        rail: how long an edge of a gate's output takes from rail to rail, as in `FlatCore`, int64 fs `[gate]`.
         fan_start, fan_gate, fan_pins: gates on each net and the mask of their pins on it.
         flops: net of the data pin, source that carries Q and the one that carries its complement (-1 for none), whether
             it holds a result, int64 `[flop, 4]`.
@@ -54,6 +56,7 @@ class ElementCore(NamedTuple):
     delay: np.ndarray
     cost: np.ndarray
     hidden: np.ndarray
+    rail: np.ndarray
     fan_start: np.ndarray
     fan_gate: np.ndarray
     fan_pins: np.ndarray
@@ -195,15 +198,23 @@ def gather(core: ElementCore, lanes: Lanes, first: int, pins: int, moved: int) -
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
+def part(pair: int, time: int, rail: int) -> int:
+    """Return the part of the cost of two edges that goes into as much of a swing as an edge makes in a time."""
+    share = np.float64(time) * (1.0 / rail) if rail > 0 else 0.0
+    return np.int64(np.float64(pair) * share)  # type: ignore[return-value]
+
+
+@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
 def take_instant(
     core: ElementCore, lanes: Lanes, gate: int, n_moving: int, time: int, pattern: int, out: int, due: int, cause: int
 ) -> tuple[int, int, int, int, int]:
     """Move every pin that has an edge now; return how many do, the pattern, the pending edge, its cause, and the cost.
 
-    While function and output differ the earliest cause wins; when they agree nothing is pending.
+    While function and output differ the earliest cause wins; when they agree nothing is pending, and what was costs as
+    much as it swings until the edge back.
     """
     first, pins, row, costs = core.gates[gate, 0], core.gates[gate, 1], core.gates[gate, 2], core.gates[gate, 3]
-    now, taken, cost = lanes.now, 0, 0
+    now, taken, cost, arrival, charge = lanes.now, 0, 0, NEVER, 0
     for i in range(n_moving):
         pattern ^= int(now[i] == time) << lanes.pin[i]
     value = int(core.truth[row + pattern])
@@ -213,13 +224,20 @@ def take_instant(
             at = costs + (pin << pins) + pattern
             if len(core.hidden):
                 cost += core.hidden[at]
-            arrival = time + core.delay[(first + pin) << 2 | (pattern >> pin & 1) << 1 | value]
-            if arrival < due:
-                due, cause = arrival, at
+            after = time + core.delay[(first + pin) << 2 | (pattern >> pin & 1) << 1 | value]
+            if after < arrival:
+                arrival, charge = after, at
             taken += 1
             lanes.head[i] += 1
             now[i] = lanes.times[lanes.head[i]] if lanes.head[i] < lanes.end[i] else NEVER
-    return taken, pattern, NEVER if value == out else due, cause, cost
+    if value != out:
+        if arrival < due:
+            due, cause = arrival, charge
+        return taken, pattern, due, cause, cost
+    if due < LIMIT and arrival < LIMIT:
+        swung = min(max(arrival - due, 0), core.rail[gate])
+        cost += part(core.cost[cause] + core.cost[charge], swung, core.rail[gate])
+    return taken, pattern, NEVER, cause, cost
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
@@ -234,6 +252,7 @@ def follow(
         return FULL, 0
     begin, pattern, out = top, lanes.pattern[lane, gate], int(lanes.value[lane, net])
     due, cause, cost = lanes.due[lane, gate], lanes.cause[lane, gate], 0
+    rail, last, charged = core.rail[gate], NONE_YET, 0
     while n_edges > 0:
         time = now[0]
         for i in range(1, n_moving):
@@ -241,16 +260,18 @@ def follow(
         if due <= time:
             times[top] = due
             top += 1
-            cost += core.cost[cause]
+            own = core.cost[cause]
+            cost += own - part(own + charged, max(rail - (due - last), 0), rail)
             out ^= 1
-            due = NEVER
+            last, charged, due = due, own, NEVER
         taken, pattern, due, cause, spent = take_instant(core, lanes, gate, n_moving, time, pattern, out, due, cause)
         n_edges -= taken
         cost += spent
     if due < period:
         times[top] = due
         top += 1
-        cost += core.cost[cause]
+        own = core.cost[cause]
+        cost += own - part(own + charged, max(rail - (due - last), 0), rail)
         out ^= 1
         due = NEVER
     if LIMIT <= due < NEVER:

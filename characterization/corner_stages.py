@@ -152,7 +152,7 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
         proofs = stage(bench, f"certificates-{name}", inputs, limit, prove, progress)
     bound_ps = np.array(proofs.get("certified_ps", delays["topological_ps"]))
     config = {"transitions": n_transitions(bench.design, bench.stimulus), "activations": bench.config.activations,
-              "seed": bench.config.seed, "version": 3}  # fmt: skip
+              "seed": bench.config.seed, "version": 4}  # fmt: skip
     build = partial(measure_activity, bench, core, bound_ps, partial(progress, f"simulation {name}"))
     activity = stage(bench, f"simulation-{name}", inputs, config, build, progress)
     found = delays | proofs | activity
@@ -160,7 +160,7 @@ def measure_corner(bench: Bench, core: CornerCore, progress: StageProgress) -> C
     certificates = tuple(map(certificate_from, proofs.get("sets", ())))
     pairs = None
     if has_pairs(bench, core.corner):
-        asked = {"transitions": bench.config.pair_transitions, "seed": bench.config.seed, "version": 1}
+        asked = {"transitions": bench.config.pair_transitions, "seed": bench.config.seed, "version": 2}
         build = partial(measure_pairs, bench, core, bound_ps, partial(progress, f"pairs {name}"))
         table = stage(bench, f"pairs-{name}", inputs, asked, build, progress)
         pairs = np.array(table["energy_fj"], np.float32), np.array(table["sem_fj"], np.float32)

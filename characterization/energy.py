@@ -1,4 +1,10 @@
-"""simulate_weights(): settle times and energy of every weight value, from timed toggles and the arcs' energies."""
+"""simulate_weights(): settle times and energy of every weight value, from timed toggles and the arcs' energies.
+
+An output that turns round before it has reached the rail has moved less charge, E = C V dV. Edges that are closer than
+one takes from rail to rail therefore cost in proportion to the time between them; so do those of a pulse that a gate
+swallows, between when its edge was due and when the edge back would have been. Times and counts of edges know nothing
+of it: they are those of inertial gates.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +26,15 @@ from characterization.flat import EdgeCosts
 from characterization.reference import load_reference
 from characterization.simulation import Device, Progress, simulate
 from characterization.timed import TimedNetlist
+from characterization.units import FS_PER_PS
 
 # Energies are summed in the engine as integers: a millionth of a femtojoule, so that rounding an edge costs
 # less than a part in 10^6 and an operation of a microjoule still fits into 64 bits.
 UNITS_PER_FJ = 1_000_000
+# Edges slow down towards the rail: by so much they take longer than straight lines through their slews' thresholds.
+# With this factor pulses of single cells cost on transistors what they cost here, in the least squares, at 1.80 and
+# at 1.35 V (`benchmarks/spice_runts.py`).
+TAILS = 1.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +146,14 @@ def edge_costs(timed: TimedNetlist) -> EdgeCosts:
         hidden = tuple(in_units(gate.hidden_fj if gate.hidden_fj.size else np.zeros_like(gate.energy_fj))
                        for gate in timed.gates)
     launch = np.stack([source.energy_fj for source in timed.sources])
-    return EdgeCosts(in_units(outside[:sources]), tuple(gates), hidden, in_units(launch))
+    return EdgeCosts(in_units(outside[:sources]), tuple(gates), hidden, rails_fs(timed), in_units(launch))
+
+
+def rails_fs(timed: TimedNetlist) -> np.ndarray:
+    """Return how long an edge of each gate's output takes from rail to rail, the mean of both, int64 fs `[gate]`."""
+    slews_ps = np.array([timed.slew_ps.get(gate.net, np.zeros(2)) for gate in timed.gates]).reshape(-1, 2)
+    rails_ps = TAILS * timed.rail_per_slew * slews_ps.mean(axis=1)
+    return np.asarray(np.round(rails_ps * FS_PER_PS), np.int64)
 
 
 def in_units(energy_fj: np.ndarray) -> np.ndarray:

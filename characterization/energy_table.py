@@ -17,7 +17,7 @@ import xarray as xr
 from characterization.artifact import Provenance, atomic_path
 from characterization.errors import ArtifactError
 
-SCHEMA = 2
+SCHEMA = 3
 # Sums of shares end a little beside their true value.
 ROUNDING = 1e-12
 FIELDS = ("design", "corner", "netlist_digest", "stimulus")

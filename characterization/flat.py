@@ -14,7 +14,7 @@ from characterization.errors import SimulationError
 from characterization.flat_arrays import FlatCore, Levels, Working
 from characterization.inertial import MISSING
 from characterization.netlist import CONST0, CONST1
-from characterization.timed import FALL, RISE, TimedNetlist
+from characterization.timed import FALL, RISE, Gate, TimedNetlist
 from characterization.waveform import IDLE, MAX_PINS, UNWATCHED, WORD_PINS
 
 
@@ -27,12 +27,15 @@ class EdgeCosts:
         gate: of each gate's output edge, by the input that caused it and the input pattern it came with, int64
             `[input, pattern]`.
         hidden: of each gate's input edge itself, in the same form; none where no gate has any.
+        rail_fs: how long an edge of a gate's output takes from rail to rail, int64 `[gate]`; a pulse that is shorter
+            costs in proportion to its length. 0 where it costs all or, cancelled, nothing.
         launch: of the clock edge at a source, int64 `[source, bit before, bit after]`.
     """
 
     source: np.ndarray
     gate: tuple[np.ndarray, ...]
     hidden: tuple[np.ndarray, ...]
+    rail_fs: np.ndarray
     launch: np.ndarray
 
 
@@ -43,7 +46,8 @@ def net_costs(timed: TimedNetlist, edge_cost: np.ndarray) -> EdgeCosts:
         np.tile(cost[truth_array(gate.truth, len(gate.nets))], (len(gate.nets), 1))
         for gate, cost in zip(timed.gates, edge_cost[sources:], strict=True)
     )
-    return EdgeCosts(edge_cost[:sources], gates, (), np.zeros((sources, 2, 2), np.int64))
+    launch = np.zeros((sources, 2, 2), np.int64)
+    return EdgeCosts(edge_cost[:sources], gates, (), np.zeros(len(gates), np.int64), launch)
 
 
 def no_costs(timed: TimedNetlist) -> EdgeCosts:
@@ -83,12 +87,12 @@ def flatten(timed: TimedNetlist, watched: Iterable[int], costs: EdgeCosts) -> Fl
     truths = [truth_array(gate.truth, len(gate.nets)) for gate in timed.gates]
     launch = [[max(0, whole_fs(float(source.launch_ps[edge]))) for edge in (FALL, RISE)] for source in timed.sources]
     return FlatCore(
-        launch=np.array(launch, np.int64).reshape(-1, 2), source_cost=np.ascontiguousarray(costs.source, np.int64),
+        launch=np.array(launch, np.int64).reshape(-1, 2), source_cost=np.ascontiguousarray(costs.source, np.float64),
         gates=gate_rows(timed), pin_net=np.array([place[net] for gate in timed.gates for net in gate.nets], np.uint32),
         truth=np.concatenate([np.zeros(0, np.uint8), *truths]),
         word=np.array([gate.truth if len(gate.nets) <= WORD_PINS else 0 for gate in timed.gates], np.uint32),
-        delay=np.array([delay_or_missing(d) for gate in timed.gates for d in gate.delay_ps.ravel()], np.int64),
-        cost=joined(costs.gate), hidden=joined(costs.hidden),
+        delay=joined(tuple(arc_delays(gate) for gate in timed.gates), np.int64), cost=joined(costs.gate, np.float64),
+        rail=np.ascontiguousarray(costs.rail_fs, np.int64), hidden=joined(costs.hidden, np.float64),
         setup=setup_fs(timed, place, watched),
         low_of=np.array([max(0, (mask & -mask).bit_length() - 1) for mask in masks], np.uint8),
         high_of=np.array([max(0, mask.bit_length() - 1) for mask in masks], np.uint8),
@@ -125,8 +129,8 @@ def working_of(core: FlatCore, levels: Levels, lanes: int, capacity: int) -> Wor
         value=np.zeros((n_nets, lanes + 1), np.uint8), moves=np.zeros(n_nets, np.uint8),
         begin=np.zeros((n_nets, lanes), np.uint32), n_edges=np.zeros((n_nets, lanes), np.uint16),
         times=np.zeros(capacity, np.int64), edges=np.zeros(n_nets, np.int64),
-        cost=np.zeros(lanes, np.int64), late=np.zeros(lanes, np.int64),
-        cost_above=np.zeros((n_levels, lanes), np.int64), late_above=np.zeros((n_levels, lanes), np.int64),
+        cost=np.zeros(lanes), late=np.zeros(lanes, np.int64),
+        cost_above=np.zeros((n_levels, lanes)), late_above=np.zeros((n_levels, lanes), np.int64),
         top_above=np.zeros(n_levels, np.int64), pattern=np.zeros(lanes + 1, np.uint16),
         mask=np.zeros(lanes, np.uint16), total=np.zeros(lanes, np.uint16), key=np.zeros(lanes + 4, np.uint8),
         lanes=np.zeros(lanes + 4, np.uint16), place=np.zeros((IDLE + 1, 4), np.uint64), pin=np.zeros(16, np.uint64),
@@ -134,9 +138,17 @@ def working_of(core: FlatCore, levels: Levels, lanes: int, capacity: int) -> Wor
     )
 
 
-def joined(tables: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Return tables one after the other, int64."""
-    return np.concatenate([np.zeros(0, np.int64), *(np.ravel(table) for table in tables)], dtype=np.int64)
+def joined(tables: tuple[np.ndarray, ...], kind: type[np.generic]) -> np.ndarray:
+    """Return tables one after the other."""
+    return np.concatenate([np.zeros(0, kind), *(np.ravel(table) for table in tables)], dtype=kind)
+
+
+def arc_delays(gate: Gate) -> np.ndarray:
+    """Return a gate's delays by the input that moves and the input pattern it makes, fs, int64 `[input, pattern]`."""
+    pins, patterns = np.arange(len(gate.nets))[:, None], np.arange(1 << len(gate.nets))
+    delays = np.array([delay_or_missing(delay) for delay in gate.delay_ps.ravel()], np.int64).reshape(-1, 2, 2)
+    found: np.ndarray = delays[pins, patterns >> pins & 1, truth_array(gate.truth, len(gate.nets))]
+    return found
 
 
 def delay_or_missing(delay_ps: float) -> int:

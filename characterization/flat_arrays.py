@@ -12,15 +12,18 @@ class FlatCore(NamedTuple):
 
     Attributes:
         launch: when a source moves, fs, int64 `[source, edge]`.
-        source_cost: of a source's edge, int64 `[source, edge]`.
+        source_cost: of a source's edge, whole, float64 `[source, edge]`.
         gates: first pin, number of pins, first row of `truth`, first row of `cost`, uint32 `[gate, 4]`.
         pin_net: net on each pin of each gate, uint32 `[pin]`.
         truth: output by input pattern, a gate after the other, uint8.
         word: the same as the bits of one number, of gates with at most WORD_PINS pins, uint32 `[gate]`.
-        delay: int64 fs `[pin * 4 + input edge * 2 + output edge]`.
-        cost: of an output edge, by the pin that caused it and the input pattern it came with, int64
+        delay: from an edge of a pin to the output's, by the pin and the input pattern it makes, int64 fs
             `[gate's row + (pin << pins) + pattern]`.
-        hidden: of an input edge itself, as `cost`; empty where no gate has any.
+        cost: of an output edge, by the pin that caused it and the input pattern it came with, whole, float64,
+            as `delay`.
+        rail: how long an edge of a gate's output takes from rail to rail, fs, int64 `[gate]`; two that are closer cost
+            in proportion. 0 where edges cost all or nothing.
+        hidden: of an input edge itself, as `delay`; empty where no gate has any.
         setup: of a net's last edge, the worst among its sinks, int64 fs `[net, edge]`.
         low_of, high_of: position of the lowest and the highest pin of a mask, uint8.
     """
@@ -33,6 +36,7 @@ class FlatCore(NamedTuple):
     word: np.ndarray
     delay: np.ndarray
     cost: np.ndarray
+    rail: np.ndarray
     hidden: np.ndarray
     setup: np.ndarray
     low_of: np.ndarray
@@ -66,7 +70,7 @@ class Working(NamedTuple):
         n_edges: how many they are, in nets that move, uint16 `[net, lane]`.
         times: edges, fs, and NEVER after the last of each net and lane, int64.
         edges: counted falls, and rises << 32, of each net, int64 `[net]`.
-        cost, late: of each transition so far, int64 `[lane]`.
+        cost, late: of each transition so far, float64 and int64 `[lane]`.
         cost_above, late_above: the same before each level, int64 `[level, lane]`.
         top_above: where the edges of each level begin in `times`, int64 `[level]`.
         pattern, mask, total: of one gate: settled inputs [lane + 1], pins that move, all their edges, uint16 `[lane]`.

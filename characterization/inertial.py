@@ -2,7 +2,8 @@
 
 A gate merges the edges of its inputs in time and holds at most one pending edge of its output. Inputs that move in one
 instant are one batch; a pending edge that is due commits before it; while function and output differ the earliest cause
-wins; when they agree again the pending edge is dropped.
+wins; when they agree again the pending edge is dropped. What edges cost may depend on the time between them: a pulse
+shorter than its edges take swings through a part of the supply only, and a dropped one leaves a runt (`energy.py`).
 
 Nobody can predict whether an edge commits, so the loops choose without jumps. Pins that move in one instant are rare,
 and have code of their own. Indices are unsigned, which spares each look-up the test for a negative one. All of it is
@@ -23,8 +24,16 @@ from characterization.flat_arrays import FlatCore, Working
 # true times stay below.
 MISSING, NEVER, LIMIT = 1 << 61, 1 << 62, 1 << 60
 U64 = np.uint64
-ZERO, ONE, TWO = U64(0), U64(1), U64(2)
-NONE_DUE, NOTHING = np.int64(NEVER), np.int64(0)
+ZERO, ONE = U64(0), U64(1)
+NONE_DUE, NONE_YET, NOTHING = np.int64(NEVER), np.int64(-LIMIT), np.int64(0)
+# Costs are whole numbers below 2^53, so floating point adds them without error, in registers that times do not need.
+FREE = 0.0
+# Of a gate: its output net, first pin, first rows of its truth table and costs, number of pins, how long its edges take
+# from rail to rail, and one over that (0 where pulses cost as if they were whole).
+Gate = tuple[Any, ...]
+# Of its output: when an edge is due and its cause; the value; the end of `times`; when the last edge was and what it
+# cost; and the cost of all of them.
+Output = tuple[Any, ...]
 # Reference counting is off, as no array is made here.
 INLINE = {"inline": "always", "_nrt": False}
 
@@ -42,50 +51,79 @@ def choose(_: Any, __: Any, yes: Any, no: Any) -> tuple[Any, Any]:
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def tables(core: FlatCore, gate: int) -> tuple[Any, ...]:
-    """Return a gate's output net, first pin, first rows of its truth table and costs, and its number of pins."""
-    pins = U64(core.gates[gate, 1])
-    return U64(len(core.launch)) + U64(gate), core.gates[gate, 0], core.gates[gate, 2], core.gates[gate, 3], pins
+def tables(core: FlatCore, gate: int) -> Gate:
+    """Return what `Gate` says of a gate."""
+    rail = core.rail[gate]
+    return (U64(len(core.launch)) + U64(gate), core.gates[gate, 0], core.gates[gate, 2], core.gates[gate, 3],
+            U64(core.gates[gate, 1]), rail, 1.0 / rail if rail > 0 else 0.0)
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def commit(core: FlatCore, work: Working, time: int, due: int, cause: int, out: int, top: U64) -> tuple[Any, ...]:
-    """Commit what is due at a time; return what is pending then, the output, the end of `times`, and the cost."""
-    commits = due <= time
-    work.times[top] = due
-    cost = choose(commits, core.cost[cause], NOTHING)
-    return choose(commits, NONE_DUE, due), out ^ U64(commits), top + U64(commits), cost
+def part(gate: Gate, pair: float, time: int) -> float:
+    """Return the part of the cost of two edges that goes into as much of a swing as an edge makes in a time, whole."""
+    return np.float64(np.int64(pair * (np.float64(time) * gate[6])))
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def arrive(
-    core: FlatCore, gate: tuple[Any, ...], pin: int, pattern: int, value: int, time: int, due: int, cause: int
-) -> tuple[Any, ...]:
-    """Let an edge of a pin bring the output to `value`; return when that is due, its cause, and the pin's own cost."""
+def begin(work: Working, net: int, lane: int, top: U64) -> Output:
+    """Return the output of a gate before a transition."""
+    return NONE_DUE, ZERO, U64(work.value[net, lane]), top, NONE_YET, FREE, FREE
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def arrive(core: FlatCore, gate: Gate, pin: int, pattern: int, time: int, due: int, cause: int) -> tuple[Any, ...]:
+    """Let an edge of a pin make a pattern; return the output's earliest edge, its cause, and the pin's own cost."""
     charge = gate[3] + (pin << gate[4]) + pattern
-    arrival = time + core.delay[(gate[1] + pin) << TWO | (pattern >> pin & ONE) << ONE | value]
+    arrival = time + core.delay[charge]
     earlier = arrival < due
-    cost = core.hidden[charge] if len(core.hidden) > 0 else NOTHING
-    return choose(earlier, arrival, due), choose(earlier, charge, cause), cost
+    own = core.hidden[charge] if len(core.hidden) > 0 else FREE
+    return choose(earlier, arrival, due), choose(earlier, charge, cause), own
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def close(
-    core: FlatCore, work: Working, net: int, lane: int, start: U64, top: U64, due: int, cause: int, cost: int
-) -> U64:
+def step(
+    core: FlatCore, work: Working, gate: Gate, time: int, function: U64, fresh: tuple[Any, ...], output: Output
+) -> Output:
+    """Commit what is due at a time, then let a fresh edge come before what is pending, or cancel it.
+
+    Two edges that are closer than one takes cost no more than they swing, committed or cancelled.
+    """
+    due, cause, value, top, last, charged, cost = output
+    arrival, charge, own = fresh
+    commits, spent = due <= time, core.cost[cause]
+    work.times[top] = due
+    value ^= U64(commits)
+    agrees = function == value
+    swung = choose(commits, due, arrival) - choose(commits, last, due)
+    swung = min(max(swung, NOTHING), gate[5]) - choose(commits, gate[5], NOTHING)
+    partly = part(gate, spent + choose(commits, charged, core.cost[charge]), swung)
+    cost += own + choose(commits, spent, FREE) + choose(commits | agrees & (arrival < LIMIT), partly, FREE)
+    last, charged = choose(commits, due, last), choose(commits, spent, charged)
+    due = choose(commits, NONE_DUE, due)
+    earlier = arrival < due
+    due = choose(agrees, NONE_DUE, choose(earlier, arrival, due))
+    return due, choose(earlier, charge, cause), value, top + U64(commits), last, charged, cost
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def close(core: FlatCore, work: Working, gate: Gate, lane: int, start: U64, output: Output) -> U64:
     """Commit what is pending, note where the edges of a net lie in a lane, and what they cost; return their end."""
-    commits = due < LIMIT
+    net = gate[0]
+    due, cause, _, top, last, charged, cost = output
+    commits, spent = due < LIMIT, core.cost[cause]
     work.times[top] = due
     top += U64(commits)
     work.times[top] = NEVER
     work.begin[net, lane] = start
     work.n_edges[net, lane] = top - start
-    work.cost[lane] += cost + choose(commits, core.cost[cause], NOTHING)
-    return top + U64(top > start)
+    missed = part(gate, spent + charged, max(gate[5] - (due - last), NOTHING))
+    work.cost[lane] += cost + choose(commits, spent - missed, FREE)
+    end: U64 = top + U64(top > start)
+    return end
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_single(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
+def follow_single(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Write the edges of a gate in lanes where one pin moves once; return their end."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
@@ -93,101 +131,90 @@ def follow_single(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: t
         pin = U64(core.low_of[work.mask[lane]])
         time = work.times[work.begin[core.pin_net[first + pin], lane]]
         pattern = U64(work.pattern[lane]) ^ ONE << pin
-        value = U64(core.truth[row + pattern])
-        due, cause, cost = arrive(core, gate, pin, pattern, value, time, NONE_DUE, ZERO)
-        commits = (value != U64(work.value[net, lane])) & (due < LIMIT)
+        due, cause, own = arrive(core, gate, pin, pattern, time, NONE_DUE, ZERO)
+        commits = (core.truth[row + pattern] != work.value[net, lane]) & (due < LIMIT)
         work.times[top], work.times[top + ONE] = due, NEVER
         work.begin[net, lane] = top
         work.n_edges[net, lane] = commits
-        work.cost[lane] += cost + choose(commits, core.cost[cause], NOTHING)
+        work.cost[lane] += own + choose(commits, core.cost[cause], FREE)
         top += U64(commits) << ONE
     return top
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_one(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
+def follow_one(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where one pin moves any number of times."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
-        lane, start = work.lanes[place], top
+        lane = work.lanes[place]
         pin = U64(core.low_of[work.mask[lane]])
         head = U64(work.begin[core.pin_net[first + pin], lane])
-        pattern, out = U64(work.pattern[lane]), U64(work.value[net, lane])
-        due, cause, cost, time = NONE_DUE, ZERO, NOTHING, work.times[head]
+        pattern, output, time = U64(work.pattern[lane]), begin(work, net, lane, top), work.times[head]
         while time < LIMIT:
-            due, out, top, spent = commit(core, work, time, due, cause, out, top)
             pattern ^= ONE << pin
-            value = U64(core.truth[row + pattern])
-            due, cause, own = arrive(core, gate, pin, pattern, value, time, due, cause)
-            due = choose(value == out, NONE_DUE, due)
-            cost += spent + own
+            fresh = arrive(core, gate, pin, pattern, time, NONE_DUE, ZERO)
+            output = step(core, work, gate, time, U64(core.truth[row + pattern]), fresh, output)
             head += ONE
             time = work.times[head]
-        top = close(core, work, net, lane, start, top, due, cause, cost)
+        top = close(core, work, gate, lane, top, output)
     return top
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_pair(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
+def follow_pair(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where two pins move once each."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
-        lane, start = work.lanes[place], top
+        lane = work.lanes[place]
         low, high = U64(core.low_of[work.mask[lane]]), U64(core.high_of[work.mask[lane]])
         time_low = work.times[work.begin[core.pin_net[first + low], lane]]
         time_high = work.times[work.begin[core.pin_net[first + high], lane]]
         in_order, together = time_low <= time_high, time_low == time_high
         a, b = choose(in_order, low, high), choose(in_order, high, low)
         time, then = choose(in_order, time_low, time_high), choose(in_order, time_high, time_low)
-        out, pattern = U64(work.value[net, lane]), U64(work.pattern[lane]) ^ ONE << a
+        pattern, output = U64(work.pattern[lane]) ^ ONE << a, begin(work, net, lane, top)
         if together:
             pattern ^= ONE << b
-        value = U64(core.truth[row + pattern])
-        due, cause, cost = arrive(core, gate, a, pattern, value, time, NONE_DUE, ZERO)
+        fresh = arrive(core, gate, a, pattern, time, NONE_DUE, ZERO)
         if not together:
-            due = choose(value == out, NONE_DUE, due)
-            due, out, top, spent = commit(core, work, then, due, cause, out, top)
+            due = choose(core.truth[row + pattern] == output[2], NONE_DUE, fresh[0])
+            output = due, fresh[1], output[2], top, NONE_YET, FREE, fresh[2]
             pattern ^= ONE << b
-            value = U64(core.truth[row + pattern])
-            cost += spent
-        due, cause, own = arrive(core, gate, b, pattern, value, then, due, cause)
-        due = choose(value == out, NONE_DUE, due)
-        top = close(core, work, net, lane, start, top, due, cause, cost + own)
+            fresh = NONE_DUE, ZERO, FREE
+        due, cause, own = arrive(core, gate, b, pattern, then, fresh[0], fresh[1])
+        output = step(core, work, gate, then, U64(core.truth[row + pattern]), (due, cause, fresh[2] + own), output)
+        top = close(core, work, gate, lane, top, output)
     return top
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_two(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
+def follow_two(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where two pins move any number of times."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
-        lane, start = work.lanes[place], top
+        lane = work.lanes[place]
         a, b = U64(core.low_of[work.mask[lane]]), U64(core.high_of[work.mask[lane]])
         head_a = U64(work.begin[core.pin_net[first + a], lane])
         head_b = U64(work.begin[core.pin_net[first + b], lane])
-        pattern, out = U64(work.pattern[lane]), U64(work.value[net, lane])
-        due, cause, cost = NONE_DUE, ZERO, NOTHING
+        pattern, output = U64(work.pattern[lane]), begin(work, net, lane, top)
         time_a, time_b = work.times[head_a], work.times[head_b]
         time = choose(time_a < time_b, time_a, time_b)
         while time < LIMIT:
-            due, out, top, spent = commit(core, work, time, due, cause, out, top)
             moves_a, together = time_a == time, time_a == time_b
             pin = choose(moves_a, a, b)
             pattern ^= ONE << pin
             if together:
                 pattern ^= ONE << b
-            value = U64(core.truth[row + pattern])
-            due, cause, own = arrive(core, gate, pin, pattern, value, time, due, cause)
-            cost += spent + own
+            fresh = arrive(core, gate, pin, pattern, time, NONE_DUE, ZERO)
             if together:
-                due, cause, own = arrive(core, gate, b, pattern, value, time, due, cause)
-                cost += own
-            due = choose(value == out, NONE_DUE, due)
+                due, cause, own = arrive(core, gate, b, pattern, time, fresh[0], fresh[1])
+                fresh = due, cause, fresh[2] + own
+            output = step(core, work, gate, time, U64(core.truth[row + pattern]), fresh, output)
             head_a += U64(moves_a)
             head_b += ONE if together else U64(not moves_a)
             time_a, time_b = work.times[head_a], work.times[head_b]
             time = choose(time_a < time_b, time_a, time_b)
-        top = close(core, work, net, lane, start, top, due, cause, cost)
+        top = close(core, work, gate, lane, top, output)
     return top
 
 
@@ -216,30 +243,27 @@ def earliest(work: Working, moving: U64) -> tuple[Any, ...]:
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_many(core: FlatCore, work: Working, gate: tuple[Any, ...], lanes: tuple[U64, U64], top: U64) -> U64:
+def follow_many(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where any number of pins move."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
-        lane, start = work.lanes[place], top
+        lane = work.lanes[place]
         moving = gather(core, work, first, lane)
-        pattern, out = U64(work.pattern[lane]), U64(work.value[net, lane])
-        due, cause, cost = NONE_DUE, ZERO, NOTHING
+        pattern, output = U64(work.pattern[lane]), begin(work, net, lane, top)
         time, pick, together = earliest(work, moving)
         while time < LIMIT:
-            due, out, top, spent = commit(core, work, time, due, cause, out, top)
             pattern ^= ONE << work.pin[pick]
             for i in range(pick + ONE, moving if together > ONE else ZERO):
                 pattern ^= U64(work.time[i] == time) << work.pin[i]
-            value = U64(core.truth[row + pattern])
+            due, cause, cost = NONE_DUE, ZERO, FREE
             for _ in range(ZERO, together):
-                due, cause, own = arrive(core, gate, work.pin[pick], pattern, value, time, due, cause)
+                due, cause, own = arrive(core, gate, work.pin[pick], pattern, time, due, cause)
                 cost += own
                 work.head[pick] += ONE
                 work.time[pick] = work.times[work.head[pick]]
                 while together > ONE and pick + ONE < moving and work.time[pick] != time:
                     pick += ONE
-            cost += spent
-            due = choose(value == out, NONE_DUE, due)
+            output = step(core, work, gate, time, U64(core.truth[row + pattern]), (due, cause, cost), output)
             time, pick, together = earliest(work, moving)
-        top = close(core, work, net, lane, start, top, due, cause, cost)
+        top = close(core, work, gate, lane, top, output)
     return top

@@ -38,7 +38,7 @@ def interpolate_libraries(lower: CellLibrary, upper: CellLibrary, voltage_v: flo
     return CellLibrary(
         name, lower.paths + upper.paths, MappingProxyType(cells), voltage_v, lower.nominal_temp_c,
         worse_factors(lower.multi_input, upper.multi_input), lower.multi_input_source, (lower.name, upper.name),
-        lower.wire_loads,
+        lower.wire_loads, lower.rail_per_slew,
     )  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from characterization.wire_load import WireLoad, read_wire_loads
 Direction = Literal["input", "output", "inout", "internal"]
 # Arc types that timing reads; pulse widths, recovery, three-state, and asynchronous set and clear are left out.
 PATHS = {"combinational", "combinational_rise", "combinational_fall", "rising_edge", "falling_edge"}
+# Where a library does not state its thresholds, they are Liberty's 20 and 80 %.
+RAIL_PER_SLEW = 1 / 0.6
 CHECKS = {"setup_rising", "setup_falling", "hold_rising", "hold_falling"}
 
 
@@ -133,6 +135,7 @@ class CellLibrary:
         multi_input_source: where those factors come from, in words; '' if nobody asked for any.
         interpolated: names of the two libraries between whose voltages this one lies; None if it was read from a file.
         wire_loads: wire-load models by name; `default` is the library's default one.
+        rail_per_slew: how long an edge would take from rail to rail, were it straight, over its slew in the tables.
     """
 
     name: str
@@ -144,6 +147,7 @@ class CellLibrary:
     multi_input_source: str = ""
     interpolated: tuple[str, str] | None = None
     wire_loads: Mapping[str, WireLoad] = field(default_factory=dict)
+    rail_per_slew: float = RAIL_PER_SLEW
 
     def cell(self, kind: str, needed_by: str) -> LibraryCell:
         """Return the cell called `kind`, usable in timing; `needed_by` names who asks.
@@ -199,7 +203,20 @@ def read_liberty(paths: tuple[Path, ...]) -> CellLibrary:
     for library in reversed(libraries):
         wires |= read_wire_loads(library, read_units(library))
     return CellLibrary(libraries[0].name, tuple(paths), MappingProxyType(cells), voltage_v, temp_c,
-                       wire_loads=MappingProxyType(wires))
+                       wire_loads=MappingProxyType(wires), rail_per_slew=rail_per_slew(libraries[0]))
+
+
+def rail_per_slew(library: Group) -> float:
+    """Return how long a straight edge takes from rail to rail over its slew, by the library's thresholds of slews.
+
+    Raises:
+        LibertyError: the upper threshold is not above the lower.
+    """
+    lower, upper = (sum(library.number(f"slew_{end}_threshold_pct_{edge}", default) or 0.0 for edge in ("fall", "rise"))
+                    / 2 for end, default in (("lower", 20.0), ("upper", 80.0)))
+    if not 0 <= lower < upper <= 100:
+        raise LibertyError(f"{library.where}: slews are taken from {lower:g} to {upper:g} per cent of the supply.")
+    return float((library.number("slew_derate_from_library", 1.0) or 1.0) * 100 / (upper - lower))
 
 
 class CellReader:

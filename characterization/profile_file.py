@@ -15,7 +15,7 @@ from characterization.pair_energy import PairEnergy
 from characterization.profile import CERTIFIED, HOLD, PER_CORNER, PER_WEIGHT, MacProfile, head_fields, head_from
 from characterization.set_certificate import certificate_from
 
-SCHEMA = 3
+SCHEMA = 4
 PAIRS = ("pair_energy_fj", "pair_sem_fj")
 UNITS = {"fj": "fJ", "ps": "ps", "nw": "nW", "v": "V", "c": "degC"}
 

@@ -27,7 +27,7 @@ from characterization.units import FS_PER_PS
 from characterization.waveform import DONE, FULL, run_lanes
 
 # Raised when a result of the same core and states would be another: saved blocks of older versions are not read.
-VERSION = 1
+VERSION = 2
 Progress = Callable[[int, int], None]
 Device = Literal["cpu", "cuda"]
 # Called with the states and settled sinks of a block; raises if they are wrong.

@@ -107,6 +107,7 @@ class TimedNetlist:
         lookups_outside: table look-ups that were extrapolated.
         netlist_digest: of the (abutted) netlist this was made from.
         slew_ps: the flattest slew of every net that may move `[edge]`.
+        rail_per_slew: how long an edge would take from rail to rail, were it straight, over its slew.
     """
 
     top: str
@@ -123,6 +124,7 @@ class TimedNetlist:
     lookups_outside: int
     netlist_digest: str
     slew_ps: dict[str, np.ndarray] = field(default_factory=dict)
+    rail_per_slew: float = 1 / 0.6
 
     @cached_property
     def source_of(self) -> dict[str, Source]:

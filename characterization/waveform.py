@@ -20,10 +20,10 @@ from numba import njit
 
 from characterization.flat_arrays import Block, FlatCore, Levels, Results, Working
 from characterization.inertial import (
+    FREE,
     INLINE,
     LIMIT,
     NEVER,
-    NOTHING,
     ONE,
     U64,
     ZERO,
@@ -64,7 +64,7 @@ def launch_source(core: FlatCore, work: Working, source: int, block: Block, stat
         work.times[top], work.times[top + ONE] = time, NEVER
         work.begin[source, lane] = top
         top += U64(moved) << ONE
-        work.cost[lane] += choose(moved, core.source_cost[source, after], NOTHING)
+        work.cost[lane] += choose(moved, core.source_cost[source, after], FREE)
         work.late[lane] = choose(moved, max(work.late[lane], time + core.setup[source, after]), work.late[lane])
         falls += block.counted[block.step + lane + 1] & before & ~after
         rises += block.counted[block.step + lane + 1] & after & ~before
@@ -251,7 +251,7 @@ def visit(
     top_level = len(levels.gate_end) - 1
     work.top_above[top_level] = 0
     for lane in range(block.lanes):
-        work.cost_above[top_level, lane], work.late_above[top_level, lane] = 0, 0
+        work.cost_above[top_level, lane], work.late_above[top_level, lane] = FREE, 0
     for weight in range(len(states)):
         for level in range(levels.changed[weight], -1, -1):
             ended, gate, lane = run_level(core, levels, work, level, block, states[weight])

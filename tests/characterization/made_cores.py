@@ -12,6 +12,7 @@ from characterization.benches.core import net_order
 from characterization.benches.settled import settled_values, sink_values, source_columns
 from characterization.benches.stimulus import Stimulus
 from characterization.design import Lane, MacDesign
+from characterization.flat import EdgeCosts
 from characterization.timed import FALL, RISE, Gate, Sink, Source, TimedNetlist
 
 AND2, NAND2, OR2, XOR2, INV, BUF = 0b1000, 0b0111, 0b1110, 0b0110, 0b01, 0b10
@@ -145,6 +146,50 @@ def gate_wave(g: Gate, start: dict[str, int], waves: dict[str, list[tuple[int, i
     if due is not None:
         wave.append((due, 1 - out))
     return wave
+
+
+def gate_cost(g: Gate, start: dict[str, int], waves: dict[str, list[tuple[int, int]]], cost: np.ndarray,
+              rail: int) -> int:
+    """Return what a gate's output edges cost, those that come back before they have swung in proportion."""
+    def part(pair: int, time: int) -> int:
+        return int(float(pair) * (float(time) * (1.0 / rail))) if rail else 0
+
+    now, out, due, last, total = [start[net] for net in g.nets], start[g.net], None, None, 0
+    times = sorted({t for net in g.nets for t, _ in waves[net]})
+    for time in [*times, 1 << 60]:
+        if due is not None and due[0] <= time:
+            total += int(due[1]) - (part(due[1] + last[1], max(0, rail - (due[0] - last[0]))) if last else 0)
+            out, last, due = 1 - out, due, None
+        moved = [(pin, value) for pin, net in enumerate(g.nets) for t, value in waves[net] if t == time]
+        for pin, value in moved:
+            now[pin] = value
+        pattern = sum(bit << pin for pin, bit in enumerate(now))
+        value = g.truth >> pattern & 1
+        delays = [(pin, g.delay_ps[pin, edge, value]) for pin, edge in moved]
+        fresh = min([(time + fs(delay), int(cost[pin, pattern])) for pin, delay in delays if not np.isnan(delay)],
+                    key=lambda edge: edge[0], default=None)
+        if value == out:
+            if due is not None and fresh is not None:
+                total += part(due[1] + fresh[1], min(max(fresh[0] - due[0], 0), rail))
+            due = None
+        elif fresh is not None and (due is None or fresh[0] < due[0]):
+            due = fresh
+    return total
+
+
+def expected_cost(timed: TimedNetlist, states: np.ndarray, costs: EdgeCosts) -> np.ndarray:
+    """Return what transitions cost [block, transition] by the second engine; `costs` without hidden ones."""
+    total = np.zeros((states.shape[0], states.shape[1] - 1), dtype=np.int64)
+    for block, series in enumerate(states):
+        for step in range(len(series) - 1):
+            start = {net: int(v[0]) for net, v in
+                     settled_values(timed, source_columns(timed, series[step][None])).items()}
+            waves = waveforms(timed, series[step], series[step + 1])
+            total[block, step] = sum(costs.source[place, value] for place, s in enumerate(timed.sources)
+                                     for _, value in waves[s.net])
+            total[block, step] += sum(gate_cost(g, start, waves, costs.gate[place], int(costs.rail_fs[place]))
+                                      for place, g in enumerate(timed.gates))
+    return total
 
 
 def expected_trace(timed: TimedNetlist, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

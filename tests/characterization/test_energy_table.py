@@ -97,7 +97,7 @@ def test_what_is_no_table_is_refused_with_the_command_that_makes_one(tmp_path):
     with pytest.raises(ArtifactError, match="not a readable energy table"):
         load_table(path)
     xr.Dataset(attrs={"schema": 9}).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(ArtifactError, match="energy table schema 9, not 2; make it again"):
+    with pytest.raises(ArtifactError, match="energy table schema 9, not 3; make it again"):
         load_table(path)
     with pytest.raises(ArtifactError, match=re.escape("energy table has shape [2, 3], not 2 weights by one or two")):
         made_table(energy_fj=np.ones((2, 3)))

@@ -23,12 +23,13 @@ INV = 0b01
 
 
 def random_costs(timed, seed):
-    """Costs of every kind, drawn: of edges by cause, of input edges themselves, of launching."""
+    """Costs of every kind, drawn: of edges by cause, of input edges themselves, of launching; edges take their time."""
     rng = np.random.default_rng(seed)
     shapes = [(len(g.nets), 1 << len(g.nets)) for g in timed.gates]
     caused, hidden = (tuple(rng.integers(-5, 99, shape) for shape in shapes) for _ in range(2))
     sources = len(timed.sources)
-    return EdgeCosts(rng.integers(0, 99, (sources, 2)), caused, hidden, rng.integers(0, 9, (sources, 2, 2)))
+    rails = rng.integers(0, 40, len(timed.gates))
+    return EdgeCosts(rng.integers(0, 99, (sources, 2)), caused, hidden, rails, rng.integers(0, 9, (sources, 2, 2)))
 
 
 def check_equal(seed, gates, steps, blocks=2):

@@ -120,6 +120,15 @@ def test_operating_conditions_come_before_nominal_values(library, tmp_path):
     assert read(tmp_path, text).nominal_voltage_v == 1.8
 
 
+def test_edges_take_as_long_as_the_thresholds_of_slews_tell(library, tmp_path):
+    assert library.rail_per_slew == pytest.approx(1 / 0.6)
+    text = library_text().replace("slew_lower_threshold_pct_rise : 20", "slew_lower_threshold_pct_rise : 40")
+    text = text.replace("nom_voltage", "slew_derate_from_library : 0.5; nom_voltage", 1)
+    assert read(tmp_path, text).rail_per_slew == pytest.approx(0.5 / 0.5)
+    assert "slews are taken from 80 to 80 per cent" in failure(
+        tmp_path, text.replace("pct_rise : 40", "pct_rise : 80").replace("pct_fall : 20", "pct_fall : 80"))
+
+
 def test_a_scalar_table_has_one_value(tmp_path):
     scalar = 'timing () { related_pin : "A"; ' + "".join(
         f'{name} (scalar) {{ values ("0.5"); }} ' for name in

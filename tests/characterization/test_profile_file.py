@@ -61,11 +61,11 @@ def test_another_schema_is_refused_with_the_command_that_makes_it_again(tmp_path
     path = tmp_path / "p.nc"
     xr.Dataset(attrs={"schema": 1, "head": '{"design": "systolic_pe", "library": "osu018"}'}).to_netcdf(
         path, engine="h5netcdf")
-    with pytest.raises(ArtifactError, match="profile schema 1, not 3; make it again: `characterize run rtl/syst"
+    with pytest.raises(ArtifactError, match="profile schema 1, not 4; make it again: `characterize run rtl/syst"
                                             f"olic_pe --pdk osu018 --out {path}`"):
         load_profile(path)
     xr.Dataset(attrs={"schema": 99}).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(ArtifactError, match="profile schema 99, not 3; make it again: `characterize run DESIGN --out"):
+    with pytest.raises(ArtifactError, match="profile schema 99, not 4; make it again: `characterize run DESIGN --out"):
         load_profile(path)
 
 

@@ -17,6 +17,7 @@ from tests.characterization.made_cores import (
     NAND2,
     XOR2,
     core,
+    expected_cost,
     expected_of,
     expected_trace,
     gate,
@@ -74,6 +75,22 @@ def test_a_pulse_shorter_than_its_gate_is_swallowed_whole():
     assert edges["slow"] == [0, 0]
 
 
+def test_pulses_shorter_than_their_edges_cost_in_proportion_passed_or_swallowed():
+    # Pulses of 7 ps as above, where an edge takes 28 ps from rail to rail: each swings a quarter of the supply.
+    timed = core(
+        [source("a")],
+        [gate("late", BUF, ["a"], uniform(BUF, 1, 7.0, 7.0)),
+         gate("x", XOR2, ["a", "late"], uniform(XOR2, 2, 1.0, 1.0)),
+         gate("slow", BUF, ["x"], uniform(BUF, 1, 8.0, 8.0)), gate("quick", BUF, ["x"], uniform(BUF, 1, 6.0, 6.0))],
+        [sink("slow"), sink("quick")],
+    )
+    costs = replace(net_costs(timed, np.full((5, 2), 10**6)), rail_fs=np.full(4, 28_000))
+    trace = simulate(timed, stimulus_of(states("0", "1", "0")), costs=costs)
+    # The edges of a and late are whole; x, slow and quick each make two edges, of a quarter of their swing.
+    np.testing.assert_allclose(trace.cost[0], 2 * 10**6 + 3 * 2 * 10**6 / 4, atol=10)
+    assert dict(zip(trace.nets, trace.edges[0].tolist(), strict=True))["slow"] == [0, 0]
+
+
 def test_of_inputs_that_move_in_one_instant_or_later_the_earliest_cause_wins():
     arcs = {(0, FALL, RISE): 30.0, (1, FALL, RISE): 20.0, (0, RISE, FALL): 12.0, (1, RISE, FALL): 15.0}
     together = core([source("a"), source("b")], [gate("y", NAND2, ["a", "b"], arcs)], [sink("y")])
@@ -106,6 +123,20 @@ def test_random_cores_agree_exactly_with_a_second_engine(seed):
     np.testing.assert_array_equal(np.round(trace.settle_ps * 1000).astype(int), settle_fs)
     np.testing.assert_array_equal(trace.edges, edges)
     assert edges.sum() > 1000
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_costs_of_short_pulses_agree_with_a_second_engine(seed):
+    timed, rng = random_core(seed), np.random.default_rng(seed)
+    vectors = random_states(seed, 2, 20, len(timed.sources))
+    plain = net_costs(timed, random_costs(timed))
+    costs = replace(plain, gate=tuple(rng.integers(0, 10**12, gate.shape) for gate in plain.gate),
+                    rail_fs=rng.integers(0, 40, len(timed.gates)))
+    found = simulate(timed, stimulus_of(vectors), costs=costs).cost
+    np.testing.assert_array_equal(found, expected_cost(timed, vectors, costs))
+    whole = simulate(timed, stimulus_of(vectors), costs=replace(costs, rail_fs=plain.rail_fs)).cost
+    assert (found < whole).any()
+    assert (found > whole).any()
 
 
 @pytest.mark.parametrize("seed", range(8))
