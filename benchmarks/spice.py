@@ -1,4 +1,4 @@
-"""Gates against transistors: `python benchmarks/spice.py [--transitions N] [--voltages V,V] [--picture FILE.png]`.
+"""Gates against transistors: `python benchmarks/spice.py [--transitions N] [--seed N] [--voltages V,V] [--picture F]`.
 
 A signed 4x4-bit multiplier between registers, mapped by our synthesis onto the library shipped here, is clocked
 through random operands and through the certificates' witnesses: by the engine on gates, and by ngspice on the
@@ -40,7 +40,7 @@ from characterization.timing_graph import build_graph
 
 HERE = Path(__file__).parent.resolve()
 WORK = HERE.parent / "build" / "benchmark-spice"
-BITS, SEED, WARM = 4, 1, 2
+BITS, WARM = 4, 2
 # How far edges go on behind straight lines through 20 and 80 %, by which pulses shrink. Of 0.6, 1.0, 1.4 the best.
 TAILS = 1.4
 # An area-minded recipe: fewer cells, of more kinds, than the fastest has, and more glitches.
@@ -76,6 +76,7 @@ def main() -> None:
     """Compare at every voltage asked for; print, and draw if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--transitions", type=int, default=168, help="random ones; the witnesses come on top")
+    parser.add_argument("--seed", type=int, default=1, help="of the random transitions (1)")
     parser.add_argument("--voltages", default="1.80,1.35")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
@@ -84,7 +85,7 @@ def main() -> None:
     kinds = len({cell.kind for cell in netlist.cells})
     print(f"{MULTIPLIER.name}, {len(netlist.cells)} cells of {kinds} kinds, typical 25 C; errors are gates less "
           "transistors, in per cent of the transistors' figure")
-    found = [compare(netlist, float(volt), args.transitions) for volt in args.voltages.split(",")]
+    found = [compare(netlist, float(volt), args.transitions, args.seed) for volt in args.voltages.split(",")]
     for each in found:
         print_voltage(each)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -93,7 +94,7 @@ def main() -> None:
         draw(args.picture, {one.voltage_v: (one.trial, one.witness) for one in found})
 
 
-def compare(netlist: Netlist, voltage_v: float, transitions: int) -> Compared:
+def compare(netlist: Netlist, voltage_v: float, transitions: int, seed: int) -> Compared:
     """Return the comparison at one voltage."""
     pdk = read_pdk("sky130")
     corner = next(one for one in pdk.corners if (one.process, one.voltage_v) == ("tt", voltage_v))
@@ -102,7 +103,7 @@ def compare(netlist: Netlist, voltage_v: float, transitions: int) -> Compared:
     bench = bench_of(netlist, MULTIPLIER.clock, Condition("tt", corner.temp_c, voltage_v), WORK)
     bare, watched = without_setup(timed), watched_sinks(timed, MULTIPLIER)
     each = certify_weights(bare, MULTIPLIER, MULTIPLIER.weights, "stationary", folder=WORK / "certified")
-    operands, n_random = stimulus(timed, each, transitions)
+    operands, n_random = stimulus(timed, each, transitions, seed)
     clocking = Clocking(float(np.ceil(1.2 * free_ps(timed, MULTIPLIER))))
     ports = np.stack([(operands[:, "aw".index(net[0])] >> int(net[-2])) & 1 for net in bench.ports], axis=1)
     trial = hold_against_spice(bench, timed, ports.astype(np.uint8), watched, clocking, WORK, WARM,
@@ -113,7 +114,9 @@ def compare(netlist: Netlist, voltage_v: float, transitions: int) -> Compared:
     witness = np.zeros(len(weights), bool)
     witness[n_random + 1 :: 2] = True
     graph = build_graph(netlist, library, MULTIPLIER.clock)
-    others = {"single-input delays": seen_by_gates(single, trial.states, watched)}
+    whole = replace(timed, slew_ps={})
+    others = {"pulses whole or nothing": seen_by_gates(whole, trial.states, watched),
+              "single-input delays": seen_by_gates(single, trial.states, watched)}
     for name, by_state, shrink in (("shrinking pulses", False, TAILS), ("by state and slew", True, 0.0),
                                    ("both", True, TAILS)):
         others[name] = PulseModel(graph, timed, by_state, shrink).seen(trial.states, watched)
@@ -127,13 +130,15 @@ def report(voltage_v: float, done: int, total: int) -> None:
     print(f"  {voltage_v:g} V: {done} of {total} chunks", flush=True)
 
 
-def stimulus(timed: TimedNetlist, certified: CertifiedDelays, transitions: int) -> tuple[np.ndarray, int]:
+def stimulus(
+    timed: TimedNetlist, certified: CertifiedDelays, transitions: int, seed: int,
+) -> tuple[np.ndarray, int]:
     """Return operands (activation, weight) of every clock edge `[edge, 2]`, and how many transitions are random.
 
     Random ones, then for each weight the state before and the witness; of the states before, that from which the
     witness settles last on gates. What precedes and follows fills the registers.
     """
-    rng, half = np.random.default_rng(SEED), 1 << BITS - 1
+    rng, half = np.random.default_rng(seed), 1 << BITS - 1
     rows = [(int(a), int(w)) for a, w in rng.integers(-half, half, (transitions + WARM, 2))]
     columns = [certified.sources.index(f"act_q[{bit}]") for bit in range(BITS)]
     codes = certified.witnesses[:, columns] @ (1 << np.arange(BITS))

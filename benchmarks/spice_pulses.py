@@ -3,7 +3,7 @@
 Two things that the engine leaves out can be put in. *By state*: an edge takes the delay of its own slew and of the
 state of the other inputs, not the greatest of all. *Shrinking pulses*: an output that turns round before its swing is
 complete has less far to go, so the second edge of a pulse comes early, and the pulse loses width at every gate.
-With neither, the model is the engine's, to the femtosecond.
+With neither, the model is the engine's, to the femtosecond, and every edge costs as if it were whole.
 """
 
 from __future__ import annotations
