@@ -26,8 +26,6 @@ from characterization.waveform import DONE, FULL, MAX_PINS, MOST_EDGES, STUCK, U
 THREADS, CAPACITY, MOST_CAPACITY = 128, 1 << 12, 1 << 20
 # Edges of all transitions that are in flight: half a gibibyte of them.
 MOST_TIMES = 1 << 26
-# What of `inertial.py` runs on the device, each before those that call it.
-RULES = ("tables", "part", "begin", "arrive", "step", "close", "gather", "earliest", "follow_many")
 
 
 class Lanes(NamedTuple):
@@ -88,14 +86,25 @@ def choose_on_device(condition: bool, yes: Any, no: Any) -> Any:
     return yes if condition else no
 
 
-def device_rules() -> types.SimpleNamespace:
-    """Return the functions of `RULES` for the device, each calling the others' device versions."""
-    scope: dict[str, Any] = dict(vars(inertial))
-    scope["choose"] = choose_on_device
-    for name in RULES:
-        code = vars(inertial)[name].py_func.__code__
-        scope[name] = cuda.jit(device=True)(types.FunctionType(code, scope, name))
-    return types.SimpleNamespace(**{name: scope[name] for name in RULES})
+@cuda.jit(device=True)  # type: ignore[untyped-decorator]
+def larger(one: Any, other: Any) -> Any:
+    """Return the larger of two: numba's own max does not compile for a device."""
+    return one if one > other else other
+
+
+@cuda.jit(device=True)  # type: ignore[untyped-decorator]
+def smaller(one: Any, other: Any) -> Any:
+    """Return the smaller of two."""
+    return one if one < other else other
+
+
+def device_rules() -> dict[str, Any]:
+    """Return `inertial.py` for the device: each of its functions calls the others' device versions."""
+    scope = dict(vars(inertial)) | {"choose": choose_on_device, "max": larger, "min": smaller}
+    for name, function in vars(inertial).items():
+        if hasattr(function, "py_func"):
+            scope[name] = cuda.jit(device=True)(types.FunctionType(function.py_func.__code__, scope, name))
+    return scope
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
@@ -155,7 +164,7 @@ def finish(core: FlatCore, work: Working, lanes: Lanes, gate: int, lane: int) ->
 def make_kernel() -> Any:
     """Return the kernel: a thread per lane, all gates in order."""
     rules = device_rules()
-    tables, follow_many = rules.tables, rules.follow_many
+    tables, follow_many = rules["tables"], rules["follow_many"]
 
     @cuda.jit  # type: ignore[untyped-decorator]
     def kernel(core: FlatCore, shared: Working, lanes: Lanes, capacity: int) -> None:
@@ -264,20 +273,20 @@ def run_batch(
         np.ascontiguousarray(states[weight, :, step].T), np.ascontiguousarray(states[weight, :, step + 1].T), weight,
         counted[step + 1].astype(np.int64), np.zeros((n_nets, n_lanes), np.uint8),
         np.zeros((len(states), n_nets, 2), np.int64), np.full(n_lanes, DONE), np.zeros(n_lanes, np.int64))))
-    work = working_on_device(n_nets, n_lanes, capacity)
+    work = working_on_device(core, n_lanes, capacity)
     make_kernel()[-(-n_lanes // THREADS), min(THREADS, n_lanes)](on_device, work, lanes, capacity)
     return lanes, work
 
 
-def working_on_device(n_nets: int, n_lanes: int, capacity: int) -> Working:
+def working_on_device(core: FlatCore, n_lanes: int, capacity: int) -> Working:
     """Return working arrays on the device; what only the CPU engine uses is empty."""
-    none, some = np.zeros(0, np.int64), np.zeros(n_lanes, np.int64)
-    grid = (n_nets, n_lanes)
+    none, grid = np.zeros(0, np.int64), (len(core.setup), n_lanes)
     arrays = Working(
         value=np.zeros(grid, np.uint8), moves=none, begin=np.zeros(grid, np.uint32), n_edges=np.zeros(grid, np.uint16),
-        times=none, edges=none, cost=np.zeros(n_lanes), late=some, cost_above=none, late_above=none, top_above=none,
-        pattern=np.zeros(n_lanes, np.uint16), mask=np.zeros(n_lanes, np.uint16), total=none, key=none,
-        lanes=np.arange(n_lanes), place=none, pin=none, head=none, time=none,
+        times=none, edges=none, cost=np.zeros(n_lanes, core.cost.dtype), late=np.zeros(n_lanes, np.int64),
+        cost_above=none, late_above=none, top_above=none, pattern=np.zeros(n_lanes, np.uint16),
+        mask=np.zeros(n_lanes, np.uint16), total=none, key=none, lanes=np.arange(n_lanes), place=none, pin=none,
+        head=none, time=none,
     )
     work = Working(*map(cuda.to_device, arrays))
     return work._replace(times=cuda.device_array(n_lanes * capacity, np.int64))

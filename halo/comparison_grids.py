@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from halo.comparison import BARS, MODES, Comparison, Mode, Standing, find, waterfall
 from halo.contenders import Merit
@@ -15,7 +15,9 @@ SAME_KL = 1e-4
 
 def grids_of(comparison: Comparison, merits: Mapping[str, Merit]) -> tuple[Grid, ...]:
     """Return every table of a comparison: one per mode, dedicated PEs, the waterfalls, time and energy by voltage."""
-    dedicated = [dedicated_grid(comparison, merits)] if dedicated_methods(comparison) else []
+    dedicated = [dedicated_grid(comparison, merits), verdict_grid(comparison, merits)]
+    if not dedicated_methods(comparison):
+        dedicated = []
     return (*(mode_grid(comparison, mode, merits) for mode in MODES), *dedicated,
             waterfall_grid(comparison, list(comparison.front)[1:]), front_grid(comparison))
 
@@ -36,7 +38,8 @@ def mode_grid(comparison: Comparison, mode: Mode, merits: Mapping[str, Merit]) -
         array = item.array_fj / comparison.base.array_fj
         rows.append((item.method, *merit_cells(merits.get(item.method)), f"{1e3 * total.total_s:.4g}",
                      f"{total.energy.total_fj / FJ_PER_MJ:.4g}", *(f"{ratio:.3f}" for ratio in ratios), f"{array:.3f}",
-                     f"{ratios[1] * ratios[3]:.3f}", " ".join(f"{voltage:g}" for voltage in item.voltages)))
+                     f"{ratios[1] * ratios[3]:.3f}",
+                     " ".join(f"{voltage:g}" for voltage in item.voltages) + late(mode, ratios[1])))
     columns = ("method", "KL net", "perplexity", "bits", "ms", "mJ", "time", "time with DRAM", "on-chip energy",
                "energy with DRAM", "array energy", "energy x time", "V")
     what = {"one voltage": f"at {comparison.nominal_v:g} V", "one power": "at the baseline's power, every voltage open",
@@ -45,6 +48,15 @@ def mode_grid(comparison: Comparison, mode: Mode, merits: Mapping[str, Merit]) -
                f"{comparison.base.method} at {comparison.nominal_v:g} V; array: MAC cells, registers, clock, idle, "
                "loading, leakage.")
     return Grid(columns, tuple(rows), f"{caption} {comparison.note}".strip(), ours_of(merits))
+
+
+def late(mode: Mode, time: float) -> str:
+    """Return a mark where a method does not reach the throughput that it is held to.
+
+    >>> late("one throughput", 1.003), late("one throughput", 1.0), late("one power", 1.2)
+    (' (late)', '', '')
+    """
+    return " (late)" if mode == "one throughput" and time > 1 + 1e-6 else ""
 
 
 def ours_of(merits: Mapping[str, Merit]) -> frozenset[str]:
@@ -103,35 +115,31 @@ def dedicated_grid(comparison: Comparison, merits: Mapping[str, Merit]) -> Grid:
     caption = ("The designer's alternative: a PE that has only those values, of the same library and signed off "
                f"alike; areas of one PE, ratios to {base.method} on {comparison.design}. Sparse part, scaling and adds "
                f"are those of int8 MACs ({comparison.design}) beside the array; attention and head need such MACs "
-               f"too. {' '.join(dedicated_verdicts(comparison, merits))}")
+               "too.")
     return Grid(columns, tuple(rows), f"{caption} {comparison.note}".strip(), ours_of(merits))
 
 
-def dedicated_verdicts(comparison: Comparison, merits: Mapping[str, Merit]) -> Iterator[str]:
-    """Yield for each method on a dedicated PE and each searched one on the MAC which of them is better, and in what."""
+def verdict_grid(comparison: Comparison, merits: Mapping[str, Merit]) -> Grid:
+    """Return which is better of each method on a dedicated PE and each searched one on the MAC, and by what."""
     ours = [item.method for item in comparison.standings["one voltage"]
             if item.method in merits and merits[item.method].ours and not is_dedicated(comparison, item)]
-    for method in dedicated_methods(comparison):
-        for other in ours:
-            yield dedicated_verdict(comparison, merits, method, other)
+    rows = tuple(verdict_row(comparison, merits, method, other) for method in dedicated_methods(comparison)
+                 for other in ours)
+    columns = ("on a PE of its own", "against, on the MAC", "verdict", "time", "array energy at one throughput", "area",
+               "KL net")
+    return Grid(columns, rows, f"A verdict counts ratios beyond {SAME:.1%} and KL beyond {SAME_KL:g} nats. "
+                               f"{comparison.note}".strip())
 
 
-def dedicated_verdict(comparison: Comparison, merits: Mapping[str, Merit], method: str, other: str) -> str:
-    """Return whether a method on a dedicated PE beats a searched one on the MAC."""
+def verdict_row(comparison: Comparison, merits: Mapping[str, Merit], method: str, other: str) -> tuple[str, ...]:
+    """Return how a method on a dedicated PE stands against a searched one on the MAC."""
     (one, bought), (theirs, paid) = (tuple(find(comparison, mode, name) for mode in MODES[:2])
                                      for name in (method, other))
-    figures = {"time": one.time_s / theirs.time_s, "array energy at one throughput": bought.array_fj / paid.array_fj,
-               "area": one.profile.head.area_um2 / theirs.profile.head.area_um2}
-    better = [f"{name} {value:.3f}x" for name, value in figures.items() if value < 1 - SAME]
-    worse = [f"{name} {value:.3f}x" for name, value in figures.items() if value > 1 + SAME]
-    if method in merits:
-        difference = merits[method].kl - merits[other].kl
-        if abs(difference) > SAME_KL:
-            (better if difference < 0 else worse).append(f"KL {difference:+.4f}")
-    if better and not worse:
-        return f"{method} beats {other}: {', '.join(better)}."
-    if worse and not better:
-        return f"{method} loses to {other}: {', '.join(worse)}."
-    if not better:
-        return f"{method} and {other} are alike."
-    return f"{method} against {other}: better in {', '.join(better)}; worse in {', '.join(worse)}."
+    ratios = (one.time_s / theirs.time_s, bought.array_fj / paid.array_fj,
+              one.profile.head.area_um2 / theirs.profile.head.area_um2)
+    difference = merits[method].kl - merits[other].kl if method in merits else 0.0
+    signs = [0 if abs(ratio - 1) <= SAME else 1 if ratio > 1 else -1 for ratio in ratios]
+    signs.append(0 if abs(difference) <= SAME_KL else 1 if difference > 0 else -1)
+    verdict = {(True, False): "beats it", (False, True): "loses to it", (False, False): "alike",
+               (True, True): "a trade"}[min(signs) < 0, max(signs) > 0]
+    return (method, other, verdict, *(f"{ratio:.3f}" for ratio in ratios), f"{difference:+.4f}")

@@ -13,7 +13,7 @@ from halo.accelerators.systolic import Config as SystolicConfig
 from halo.accelerators.systolic import machine as systolic_machine
 from halo.clocks import Clocks, make_clocks
 from halo.cost import Price
-from halo.errors import PlanError
+from halo.errors import PlanError, ThroughputError
 from halo.estimate import check_layers
 from halo.layers import QuantizedModel
 from halo.loads import LayerPlan, LoadGroup, ModelLoads, Progress, model_loads
@@ -313,7 +313,7 @@ def schedule_pass(ready: Pass, changes: Changes, config: DvfsConfig) -> Best:
     """Return the best schedule of a pass.
 
     Raises:
-        PlanError: the required throughput is not reached; with what can be.
+        ThroughputError: the required throughput is not reached; with what can be.
     """
     wanted = config.tokens_per_s(ready.workload.phase)
     limit_s = ready.workload.tokens / wanted if wanted else np.inf
@@ -321,10 +321,10 @@ def schedule_pass(ready: Pass, changes: Changes, config: DvfsConfig) -> Best:
     if found is None:
         fastest_s = fastest_schedule(ready.stages, changes).time_s
         phase = ready.workload.phase
-        raise PlanError(f"dvfs.{phase}_tokens_per_s = {wanted:g} is not reached: at its fastest a pass of "
-                        f"{ready.workload.tokens} tokens takes {1e3 * fastest_s:.4g} ms, that is "
-                        f"{ready.workload.tokens / fastest_s:.6g} tokens per second; ask for no more, or give more "
-                        "voltage, power or bandwidth.")
+        raise ThroughputError(
+            f"dvfs.{phase}_tokens_per_s = {wanted:g} is not reached: at its fastest a pass of {ready.workload.tokens} "
+            f"tokens takes {1e3 * fastest_s:.4g} ms, that is {ready.workload.tokens / fastest_s:.6g} tokens per "
+            "second; ask for no more, or give more voltage, power or bandwidth.")
     return found
 
 

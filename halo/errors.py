@@ -5,6 +5,7 @@ HaloError
 ├── ModelError           a model folder, shape or module
 ├── NumericsError        NaN or infinity in weights, activations or gradients
 ├── PlanError            no operating point meets timing, or a plan contradicts its profile
+│   └── ThroughputError  the required throughput is not reached, even at the fastest
 └── OutputError          an output folder that exists or cannot be written
 
 Each message is one line: what, where, the value found, and how to mend it.
@@ -29,6 +30,10 @@ class NumericsError(HaloError):
 
 class PlanError(HaloError):
     """No operating point meets timing, or a plan contradicts its profile."""
+
+
+class ThroughputError(PlanError):
+    """The required throughput is not reached, even at the fastest; the message says what is."""
 
 
 class OutputError(HaloError):

@@ -67,6 +67,8 @@ def wins(ours: Iterable[FrontPoint], theirs: Iterable[FrontPoint], loss: float) 
     return tuple(found)
 
 
+# The reference lies this far beyond the largest loss, so that the point that has it counts too.
+BEYOND = 1.1
 # What a point costs: the mode in which it is looked at, and the figure.
 COSTS: Mapping[str, tuple[str, Callable[[Standing], float]]] = {
     "array energy at one throughput": ("one throughput", lambda item: item.array_fj),
@@ -99,7 +101,7 @@ def hypervolume_grid(comparison: Comparison, merits: Mapping[str, Merit], same: 
         theirs = [point for point in points if not merits[point.method].ours or point.method in same]
         if not ours or not theirs:
             continue
-        loss = max(point.loss for point in points)
+        loss = BEYOND * max(point.loss for point in points)
         own, other, joint = (hypervolume(some, loss, 1.0) for some in (ours, theirs, points))
         found = wins(ours, theirs, loss)
         least = min(ours, key=lambda point: point.cost), min(theirs, key=lambda point: point.cost)
@@ -112,8 +114,8 @@ def hypervolume_grid(comparison: Comparison, merits: Mapping[str, Merit], same: 
     columns = ("cost, over the baseline's", "searched", "baselines", "ratio", "both over baselines",
                "KL net where searched is cheaper", "front of searched", "front of baselines", "least cost of each")
     left = f" Counted among the baselines, as all their tiles use one fixed grid: {', '.join(same)}." if same else ""
-    return Grid(columns, tuple(rows), "Area that each front dominates, in KL net x cost, up to the largest KL of any "
-                                      f"method and the cost of {comparison.base.method}.{left}")
+    return Grid(columns, tuple(rows), f"Area that each front dominates, in KL net x cost, up to {BEYOND:g} times the "
+                                      f"largest KL of any method and the cost of {comparison.base.method}.{left}")
 
 
 def matched_grid(comparison: Comparison, merits: Mapping[str, Merit], same: Sequence[str] = ()) -> Grid:

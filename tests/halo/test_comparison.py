@@ -8,8 +8,8 @@ from characterization.errors import ArtifactError
 from halo.accelerators.systolic import Config, machine
 from halo.comparison import MODES, compare_models, find, waterfall
 from halo.comparison_figures import write_comparison
-from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, waterfall_grid
-from halo.contenders import Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
+from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, verdict_grid, waterfall_grid
+from halo.contenders import Contender, Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
 from halo.errors import ConfigError
 from halo.fronts import COSTS, hypervolume_grid, matched_grid
 from halo.operating_point import PointConfig
@@ -60,6 +60,17 @@ def test_at_one_throughput_nobody_is_slower_than_the_baseline_and_slack_never_co
         plain, bought = (find(FOUND, mode, method).report.total("all") for mode in ("one voltage", "one throughput"))
         assert bought.total_s <= base_s * (1 + 1e-8)
         assert bought.energy.total_fj <= plain.energy.total_fj * (1 + 1e-6)
+
+
+def test_a_method_that_does_not_reach_the_throughput_stands_at_its_fastest_and_is_marked():
+    slow = pe(floor_ps=9000.0, delay_ps=np.full(16, 9000.0))
+    late = Contender(MODELS["w4"], slow, build)
+    found = compare_models({"w8a8": ALL["w8a8"], "late": late}, POINTS, DvfsConfig(), WORK, with_front=False)
+    own, base = find(found, "one throughput", "late"), found.base
+    assert own.time_s > base.time_s
+    assert own.time_s == pytest.approx(find(found, "one voltage", "late").time_s)
+    rows = mode_grid(found, "one throughput", {}).rows
+    assert [row[-1].endswith("(late)") for row in rows] == [False, True]
 
 
 def test_at_one_power_no_segment_draws_more_than_the_baseline_does():
@@ -143,8 +154,8 @@ def pe(weights=SHIFTED, library="osu018", corners=CORNERS, **changes):
     """A made-up dedicated PE: half as slow, half the energy and area of the int8 MAC at the same codes."""
     at = np.array(weights) + 128
     whole = synthetic_profile()
-    made = synthetic_profile(weights=weights, corners=corners, delay_ps=whole.topological_ps[0][at] / 2,
-                             energy_fj=whole.energy_fj[0][at] / 2, floor_ps=800.0, **changes)
+    own = {"delay_ps": whole.topological_ps[0][at] / 2, "energy_fj": whole.energy_fj[0][at] / 2, "floor_ps": 800.0}
+    made = synthetic_profile(weights=weights, corners=corners, **(own | changes))
     head = replace(made.head, design="systolic_pe_int4", library=library, netlist_digest="1" * 64, area_um2=4500.0,
                    weight_bits=4)
     return replace(made, head=head)
@@ -167,8 +178,12 @@ def test_a_dedicated_pe_contends_with_the_models_it_can_hold():
     area, speed, per_area = (float(grid.rows[-1][at]) for at in (5, 6, 8))
     assert area == 0.5
     assert per_area == pytest.approx(1 / speed / area, rel=2e-3)
-    assert "w4 on systolic_pe_int4 beats mixed: time" in grid.caption
-    assert grid in grids_of(found, merits)
+    verdicts = verdict_grid(found, merits)
+    assert [row[:3] for row in verdicts.rows] == [("w4 on systolic_pe_int4", "mixed", "beats it"),
+                                                  ("mixed on systolic_pe_int4", "mixed", "beats it")]
+    worse = merits | {"w4 on systolic_pe_int4": replace(merits["w4"], kl=0.1)}
+    assert verdict_grid(found, worse).rows[0][2] == "a trade"
+    assert {grid, verdicts} <= set(grids_of(found, merits))
 
 
 def test_int8_macs_beside_an_array_take_the_next_higher_voltage_that_they_have():
