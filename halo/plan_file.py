@@ -112,7 +112,7 @@ def layer_from(fields: Mapping[str, Any]) -> LayerPlan:
 
 def segment_from(fields: Mapping[str, Any]) -> Segment:
     """Return the segment of saved fields."""
-    own = {name: fields[name] for name in LOAD_FIELDS}
+    own = {name: fields[name] for name in LOAD_FIELDS if name in fields}  # older plans lack what has a default
     loads = LoadGroup(**{**own, "code_counts": unpack_counts(fields["code_counts"])})
     return Segment(loads=loads, **{name: value for name, value in fields.items() if name not in LOAD_FIELDS})
 

@@ -26,6 +26,7 @@
   const drawn = [];
   for (const figure of document.querySelectorAll("figure[data-chart]")) {
     const place = document.createElement("div");
+    place.className = "live";
     const drawing = figure.querySelector(".drawing");
     const spec = specs[figure.dataset.chart];
     const fit = () => Math.min(Math.max(drawing.clientWidth, 300), spec.width);
@@ -35,7 +36,8 @@
       bind: figure.querySelector(".controls"),
     };
     drawn.push(vegaEmbed(place, { ...spec, width: first }, options).then(({ view }) => {
-      drawing.replaceChildren(place);
+      drawing.append(place);
+      figure.classList.add("alive");
       let seen = first;
       new ResizeObserver(() => {
         if (fit() !== seen) { seen = fit(); view.width(seen).runAsync(); }

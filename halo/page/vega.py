@@ -23,7 +23,8 @@ CONFIG: Mapping[str, Any] = {
     "background": "transparent", "font": FONT, "view": {"stroke": None},
     "axis": AXIS, "text": {"fill": INK, "fontSize": 12}, "rule": {"stroke": SOFT},
     "legend": {"labelColor": INK, "titleColor": SOFT, "labelFontSize": 12, "titleFontSize": 12, "orient": "top",
-               "titleFontWeight": "normal", "columns": 4, "labelLimit": 320, "symbolStrokeWidth": 2,
+               "titleFontWeight": "normal", "columns": {"expr": "width < 500 ? 2 : 4"}, "labelLimit": 320,
+               "symbolStrokeWidth": 2,
                "symbolBaseFillColor": SOFT, "symbolBaseStrokeColor": SOFT},
     "title": {"color": INK, "fontSize": 13, "anchor": "start", "subtitleColor": SOFT, "subtitleFontSize": 12},
 }

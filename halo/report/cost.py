@@ -71,7 +71,7 @@ def part_chart(run: Run, phase: str) -> Chart:
               for label, parts in found.items() for at, part in enumerate(used) if parts[part]]
     names = [PARTS[part][0] for part in used]
     return Chart(f"energy-{phase}", {
-        "height": {"step": 26}, "title": f"{phase.capitalize()}: energy of the linear layers by part",
+        "height": {"step": 26}, "title": f"{phase.capitalize()}: energy by part",
         "data": {"values": values}, "mark": {"type": "bar"},
         "params": [{"name": "parts", "select": {"type": "point", "fields": ["part"]}, "bind": "legend"}],
         "encoding": {
@@ -83,7 +83,7 @@ def part_chart(run: Run, phase: str) -> Chart:
             "order": {"field": "order"}, "opacity": {"condition": {"param": "parts", "value": 1}, "value": 0.15},
             "tooltip": [{"field": "method"}, {"field": "part"}, {"field": "share", "title": "share", "format": ".4f"},
                         {"field": "mJ", "format": ".4g"}]}},
-        f"Shares of the energy of {run.w8a8.label}, which is {whole / FJ_PER_MJ:.4g} mJ ({phase}).")
+        f"Linear layers. Shares of the energy of {run.w8a8.label}, which is {whole / FJ_PER_MJ:.4g} mJ ({phase}).")
 
 
 def waterfall(base: CostReport, report: CostReport) -> tuple[tuple[str, float], ...]:

@@ -116,10 +116,11 @@ def delay_chart(run: Run, place: Footing, delays: dict[str, np.ndarray], kinds: 
     if above:
         layers.append({"data": {"values": [{"ps": short(floor_ps)}]}, "mark": {"type": "rule", "strokeDash": [5, 4],
                        "color": SOFT}, "encoding": {"y": {"field": "ps", "type": "quantitative"}}})
-    title = f"Delay, {' and '.join(place.corners)}" + (f"; below the picture: {', '.join(words)}" if words else "")
-    return Chart("delay", {"height": 260, "title": title, "data": {"values": values}, "layer": layers},
-                 "Delay of each weight value in ps. " + ("Dashed: the floor. " if above else "")
-                 + "Where scripts run, a click on the legend picks a kind; values on hover.")
+    told = ("Dashed: the floor. " if above else "") + (f"Below the picture: {', '.join(words)}. " if words else "")
+    return Chart("delay", {"height": 260, "title": "Delay of each weight value", "data": {"values": values},
+                           "layer": layers},
+                 f"Delay in ps, the slowest of {' and '.join(place.corners)}. {told}Where scripts run, a click on the "
+                 "legend picks a kind; values on hover.")
 
 
 def energy_chart(run: Run, place: Footing) -> Chart:

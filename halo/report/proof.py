@@ -126,13 +126,15 @@ def slack_chart(rows: list[tuple[str, ClassRecord]]) -> Chart:
               for what, ps in zip(marks, (item.planned.period_ps, item.delay_ps, item.planned.latest_ps,
                                           item.shortest_ps), strict=True)]
     return Chart("proof", {
-        "height": {"step": 28}, "title": "Planned period, certificate, and what the gates did",
+        "height": {"step": 44, "for": "position"}, "title": "Planned period, certificate, and what the gates did",
         "data": {"values": values}, "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
         "encoding": {"y": {"field": "class", "type": "nominal", "sort": None, "title": None},
-                     "x": {"field": "ps", "type": "quantitative", "title": "ps", "scale": {"zero": False}},
+                     "yOffset": {"field": "what", "type": "nominal", "sort": list(marks)},
+                     "x": {"field": "ps", "type": "quantitative", "title": "ps", "scale": {"zero": False},
+                           "axis": {"tickCount": 10}},
                      "color": {"field": "what", "type": "nominal", "title": None,
                                "scale": {"domain": list(marks), "range": list(marks.values())}},
                      "shape": {"field": "what", "type": "nominal", "title": None, "scale": {
-                         "domain": list(marks), "range": ["stroke", "diamond", "circle", "triangle-left"]}},
+                         "domain": list(marks), "range": ["square", "diamond", "circle", "triangle-left"]}},
                      "tooltip": [{"field": "class"}, {"field": "what"}, {"field": "ps", "format": ".2f"}]}},
         "Always latest seen <= certified <= planned period.")

@@ -184,7 +184,7 @@ def timeline_chart(run: Run, shown: list[MethodResult], field: str, title: str) 
     low, high = min(item[field] for item in values), max(item[field] for item in values)
     spare = max(0.15 * (high - low), 0.02 * high)
     return Chart(f"timeline-{name}", {
-        "height": 150 if field == "MHz" else 90, "title": f"{title} over one pass, attention and head included",
+        "height": 150 if field == "MHz" else 90, "title": f"{title} over one pass",
         "params": [{"name": "plan", "value": first, "bind": {"input": "select", "options": plans, "name": "plan "}}],
         "data": {"values": values}, "transform": [{"filter": "datum.plan == plan"}],
         "mark": {"type": "rect", "height": 9},
@@ -199,4 +199,4 @@ def timeline_chart(run: Run, shown: list[MethodResult], field: str, title: str) 
                         {"field": "start", "title": "from µs", "format": ".2f"},
                         {"field": "end", "title": "to µs", "format": ".2f"},
                         {"field": "first", "title": "first"}, {"field": "last", "title": "last"}]}},
-        f"Shown without scripts: {first}. Colour: clock class.")
+        f"Attention and head included. Shown without scripts: {first}. Colour: clock class.")

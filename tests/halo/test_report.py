@@ -225,5 +225,5 @@ def test_a_browser_without_network_draws_every_chart_and_complains_of_nothing(re
     assert f'data-charts="{len(still.charts)}"' in drawn
     shown = read_page(drawn)
     assert shown.tables == still.tables
-    assert drawn.count("<select") == 5
+    assert drawn.count("<select") == 6
     assert shown.charts == still.charts
