@@ -5,13 +5,13 @@
     python benchmarks/quantizer.py ratios build/demo/results halo-16 gptq-w4a8-grouped
 
 `ablation` quantizes onto one searched codebook of at most so many values, with everything and with one technique left
-out at a time, and prints net KL, the ratio to everything with its paired 95 % bootstrap interval over windows, and CPU
-seconds. `mix` goes from all tiles in the fast class to all in the slow one, at a quarter, half and three quarters of
-the energy between: tiles chosen by a budget of energy that prices codes too, by a budget at the configured price, and
-by the paper's rule (tiles of most mean squared gradient are slow) at the same price; beside each KL its ratio to the
-straight line between the ends at the same energy, and to the paper's rule, with intervals. `ratios` prints the ratio of
-two methods that `halo run` or `halo evaluate --methods` has measured. What an earlier call finished is taken from the
-run's folder.
+out at a time, and prints net KL, the ratio to everything with its paired 95 % bootstrap interval over windows, the
+values' energy over everything's, bits, and CPU seconds of quantizing and measuring. `mix` goes from all tiles in the
+fast class to all in the slow one, at a quarter, half and three quarters of the energy between: tiles chosen by a budget
+of energy that prices codes too, by a budget at the configured price, and by the paper's rule (tiles of most mean
+squared gradient are slow) at the same price; beside each KL its ratio to the straight line between the ends at the same
+energy, and to the paper's rule, with intervals. `ratios` prints the ratio of two methods that `halo run` or `halo
+evaluate --methods` has measured. What an earlier call finished is taken from the run's folder.
 """
 
 from __future__ import annotations
@@ -74,24 +74,33 @@ def ablation(path: Path, overrides: list[str], values: int) -> None:
     prepared = prepare(config, (recipe,), progress)
     judge = make_judge(config, prepared.loaded, progress)
     found: dict[str, np.ndarray] = {}
+    whole = 0.0
     print(f"{values} values: {prepared.single[values].codes}")
-    print(f"{'technique':40s} {'net KL':>8s} {'ratio to everything':>24s} {'bits':>7s} {'CPU s':>6s}")
+    print(f"{'technique':40s} {'net KL':>8s} {'ratio to everything':>24s} {'energy':>7s} {'bits':>7s} {'CPU s':>6s}")
     for name, options in ablations(job_of(prepared, recipe).method_config).items():
-        kl, bits, cpu_s = measured(prepared, replace(recipe, label=name), options, judge)
-        found[name] = kl
-        ratio = ratio_words(kl, found["everything"])
-        print(f"{name:40s} {kl.mean():8.5f} {ratio:>24s} {bits:7.3f} {cpu_s:6.0f}", flush=True)
+        began = time.process_time()
+        made, found[name] = measured(prepared, replace(recipe, label=name), options, judge)
+        whole = whole or spent_by(made, prepared)
+        energy, bits = spent_by(made, prepared) / whole, made.effective_bits().total
+        ratio = ratio_words(found[name], found["everything"])
+        print(f"{name:40s} {found[name].mean():8.5f} {ratio:>24s} {energy:7.4f} {bits:7.3f} "
+              f"{time.process_time() - began:6.0f}", flush=True)
 
 
-def measured(prepared: Prepared, recipe: Recipe, options: Config, judge: Judge) -> tuple[np.ndarray, float, float]:
-    """Return net KL per window, effective bits, and CPU seconds of quantizing with the method's `options`."""
-    began = time.process_time()
+def measured(
+    prepared: Prepared, recipe: Recipe, options: Config, judge: Judge
+) -> tuple[QuantizedModel, np.ndarray]:
+    """Return the model quantized with the method's `options`, and its net KL per window."""
     method = dict(prepared.config.method) | {recipe.method: options}
     own = replace(prepared, config=replace(prepared.config, method=method))
     quantized = make_quantized(own, recipe, progress)
-    cpu_s = time.process_time() - began
-    kept = kept_in(prepared, quantized)
-    return judge.accuracy(quantized, kept, recipe.label).window_kl, quantized.effective_bits().total, cpu_s
+    return quantized, judge.accuracy(quantized, kept_in(prepared, quantized), recipe.label).window_kl
+
+
+def spent_by(made: QuantizedModel, prepared: Prepared) -> float:
+    """Return the energy of all of a model's values, in units of the mean value's."""
+    each = relative_energy(prepared.profile, prepared.config.points)
+    return sum(float(each[layer.codes.astype(int) + 128].sum()) for layer in made.layers)
 
 
 def kept_in(prepared: Prepared, quantized: QuantizedModel) -> Path:
@@ -189,11 +198,9 @@ def measured_mix(
     made = quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job, prepared.config.out / "work",
                     label, lambda done, total: progress(f"quantize {label}", done, total))
     accuracy = judge.accuracy(made, kept_in(prepared, made), label)
-    each = relative_energy(prepared.profile, prepared.config.points)
-    spent = sum(float(each[layer.codes.astype(int) + 128].sum()) for layer in made.layers)
     slow = np.concatenate([tiles.classes.ravel() == prepared.losses.order[1] for tiles in maps.values()]).mean()
-    return Point(label, float(slow), predicted, spent / prepared.losses.whole, accuracy.quality.perplexity,
-                 accuracy.window_kl)
+    return Point(label, float(slow), predicted, spent_by(made, prepared) / prepared.losses.whole,
+                 accuracy.quality.perplexity, accuracy.window_kl)
 
 
 def show_mix(point: Point, price: float, points: Mapping[str, Point]) -> None:
