@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from characterization.proof_file import (
     RunRecord,
     save_proof,
 )
+from halo.config import build_config
 from halo.errors import OutputError
 from halo.page import Grid, Section, load_sections, save_sections
 from halo.report import render
@@ -163,6 +165,12 @@ def test_every_section_with_numbers_names_its_files_and_their_digests(reported):
         title = section.splitlines()[0]
         if title != "Provenance, and how to get the same":
             assert re.search(r"^Source: \S+.* \([0-9a-f]{12}\)", section, flags=re.M), title
+
+
+def test_the_commands_make_the_run_of_the_same_configuration(reported, finished):
+    text = (reported / "report.md").read_text()
+    written = re.search(r"^cat > run.toml <<'END'\n(.*?)^END$", text, re.S | re.M)[1]
+    assert build_config(tomllib.loads(written), "run.toml") == finished[1]
 
 
 def test_a_proof_is_shown_where_it_is_of_this_plan_and_named_as_stale_where_not(reported):
