@@ -22,7 +22,7 @@ from halo.model import list_linears
 from halo.operating_point import PointConfig, footing, planned_bounds, proposed_period_ps
 from halo.prices import PriceConfig, relative_energy
 from halo.sensitivity import Sensitivity
-from halo.subset import Histogram, Subset, best_subset
+from halo.subset import Histogram, Subset, best_subset, describe
 
 OUTLIER_SIGMAS = 3.0
 HISTOGRAM_REACH = 5.0
@@ -255,6 +255,17 @@ def best_codes(question: Question, allowed: np.ndarray, values: int, reaches: np
             break
     assert found is not None, "at least one mixture is tried"
     return found
+
+
+def likely_shares(profile: MacProfile, codes: Sequence[int]) -> np.ndarray:
+    """Return how often each value occurs where normal weights take these codes at the scale that serves them best."""
+    position = np.linspace(-HISTOGRAM_REACH, HISTOGRAM_REACH, HISTOGRAM_BINS)
+    count, chosen = np.exp(-(position**2) / 2), np.array(sorted({0, *codes}))
+    histogram, free = Histogram(position, count, count), np.zeros(len(chosen))
+    widest, picked = max(1, int(np.abs(chosen).max())), tuple(range(len(chosen)))
+    best = min((describe(histogram, chosen, picked, float(reach) / widest, free, free)
+                for reach in np.linspace(1.2, 4.4, 12)), key=lambda subset: subset.loss)
+    return spread_shares(profile, best.codes, best.shares)
 
 
 def spread_shares(profile: MacProfile, codes: Sequence[int], shares: Sequence[float]) -> np.ndarray:

@@ -16,7 +16,7 @@ from halo.assignment import TileAssignment, TileLosses, choose_classes, choose_w
 from halo.budget import Budget
 from halo.checkpoint import is_quantized, load_quantized, save_quantized, stored_key
 from halo.codebook import Codebook, grid_codebook
-from halo.codebook_search import CodebookSearch, search_codebooks, search_one
+from halo.codebook_search import CodebookSearch, likely_shares, search_codebooks, search_one
 from halo.config import RunConfig
 from halo.datafree import uniform_sensitivity
 from halo.errors import OutputError
@@ -239,9 +239,20 @@ def job_of(prepared: Prepared, recipe: Recipe) -> Job:
     n_weights = sum(linear.weight.numel() for linear in linears.values())
     prices = None
     if config.prices.energy:
-        shares = None if prepared.search is None else prepared.search.mixture(prepared.profile)
+        shares = value_shares(prepared, recipe, codebooks)
         prices = value_prices(prepared.profile, config.points, config.prices, n_weights, shares)
     return Job(codebooks, tiles, recipe.method, method_config(config, recipe), config.quantize, prices)
+
+
+def value_shares(prepared: Prepared, recipe: Recipe, codebooks: Sequence[Codebook]) -> np.ndarray:
+    """Return among which weights a recipe's values are priced where they stream, float64 `[weight]`.
+
+    Searched classes have the shares that the search found; of other codebooks those are taken that normal weights have.
+    Every recipe is priced by its own values, whatever else is run.
+    """
+    if recipe.ours and not recipe.values and prepared.search is not None:
+        return prepared.search.mixture(prepared.profile)
+    return np.asarray(np.mean([likely_shares(prepared.profile, book.codes) for book in codebooks], axis=0))
 
 
 def make_quantized(prepared: Prepared, recipe: Recipe, progress: Progress | None = None) -> QuantizedModel:

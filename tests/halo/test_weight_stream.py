@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from characterization.pair_energy import PairEnergy
 from halo.accelerators.tensor_core import Config, machine
-from halo.codebook_search import CodebookConfig, search_one, spread_shares
+from halo.codebook import GRIDS
+from halo.codebook_search import CodebookConfig, likely_shares, search_codebooks, search_one, spread_shares
 from halo.dvfs import plan_dvfs
 from halo.layers import QuantizedModel
 from halo.loads import LoadGroup
@@ -100,6 +101,26 @@ def test_the_search_sees_what_its_values_spend_after_each_other(cases):
     assert "energy by previous weight and weight, independent draws from the weights' histogram" in priced.reason
     without = search_one(case.loaded.model, replace(profile, pairs=None), *asked[2:])
     assert "energy by weight alone: the profile has no pairs" in without.reason
+
+
+def test_a_grid_is_priced_among_its_own_values_as_normal_weights_take_them():
+    profile = streaming_profile()
+    shares = likely_shares(profile, GRIDS["w4-shifted"])
+    assert shares.sum() == pytest.approx(1)
+    assert set(np.flatnonzero(shares) - 128) <= set(GRIDS["w4-shifted"])
+    assert shares[128] == shares.max()
+    assert shares[128 + 16] == pytest.approx(shares[128 - 16], rel=0.02)
+    assert shares[128 + 16] > 3 * shares[128 + 96]
+
+
+def test_two_classes_are_priced_among_the_values_of_both(cases):
+    case, profile = cases["llama"], streaming_profile()
+    config = CodebookConfig(fold=32, periods=4, scales=5)
+    found = search_codebooks(case.loaded.model, profile, case.sensitivity, config, FREE, PriceConfig(energy=1.0))
+    mixture, values = found.mixture(profile), {code for book in found.codebooks for code in book.codes}
+    assert mixture.sum() == pytest.approx(1)
+    assert set(np.flatnonzero(mixture) - 128) <= values
+    assert "energy by previous weight and weight" in found.classes[0].reason
 
 
 def gpu_plan(model, profile):
