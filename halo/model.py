@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numba
 import torch
 import transformers
 from safetensors import SafetensorError
@@ -61,7 +62,15 @@ def choose_device() -> torch.device:
 
 def torch_tools() -> dict[str, str]:
     """Return what float sums depend on: torch build, device and thread count, for the provenance of a result."""
+    settle_threads()
     return {"torch": torch.__version__, "device": choose_device().type, "threads": str(torch.get_num_threads())}
+
+
+def settle_threads() -> None:
+    """Start numba's threads and leave torch the count it had: both are OpenMP's, and the start gives torch numba's."""
+    before = torch.get_num_threads()
+    numba.get_num_threads()
+    torch.set_num_threads(before)
 
 
 def digest_model(folder: Path) -> str:
