@@ -165,25 +165,42 @@ def follow_pair(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64
     """Do the same where two pins move once each."""
     net, first, row = gate[:3]
     for place in range(lanes[0], lanes[1]):
-        lane = work.lanes[place]
+        lane, start = work.lanes[place], top
         low, high = U64(core.low_of[work.mask[lane]]), U64(core.high_of[work.mask[lane]])
         time_low = work.times[work.begin[core.pin_net[first + low], lane]]
         time_high = work.times[work.begin[core.pin_net[first + high], lane]]
         in_order, together = time_low <= time_high, time_low == time_high
         a, b = choose(in_order, low, high), choose(in_order, high, low)
         time, then = choose(in_order, time_low, time_high), choose(in_order, time_high, time_low)
-        pattern, output = U64(work.pattern[lane]) ^ ONE << a, begin(work, net, lane, top)
+        value, pattern = work.value[net, lane], U64(work.pattern[lane]) ^ ONE << a
         if together:
             pattern ^= ONE << b
-        fresh = arrive(core, gate, a, pattern, time, NONE_DUE, ZERO)
-        if not together:
-            due = choose(core.truth[row + pattern] == output[2], NONE_DUE, fresh[0])
-            output = due, fresh[1], output[2], top, NONE_YET, FREE, fresh[2]
+        due, cause, cost = arrive(core, gate, a, pattern, time, NONE_DUE, ZERO)
+        if together:
+            arrival, charge, own = arrive(core, gate, b, pattern, time, due, cause)
+            due = NONE_DUE
+        else:
+            due = choose(core.truth[row + pattern] == value, NONE_DUE, due)
             pattern ^= ONE << b
-            fresh = NONE_DUE, ZERO, FREE
-        due, cause, own = arrive(core, gate, b, pattern, then, fresh[0], fresh[1])
-        output = step(core, work, gate, then, U64(core.truth[row + pattern]), (due, cause, fresh[2] + own), output)
-        top = close(core, work, gate, lane, top, output)
+            arrival, charge, own = arrive(core, gate, b, pattern, then, NONE_DUE, ZERO)
+        # At most two edges: the first is committed, cancelled, or overtaken by the second.
+        commits, spent, other = due <= then, core.cost[cause], core.cost[charge]
+        agrees = (core.truth[row + pattern] ^ value) == np.uint8(commits)
+        swung = min(max(arrival - due, NOTHING), gate[5]) - choose(commits, gate[5], NOTHING)
+        partly = choose((commits ^ agrees) & (arrival < LIMIT), part(gate, spent + other, swung), FREE)
+        last = commits | (arrival < due)
+        work.times[top] = due
+        top += U64(commits)
+        cost += own + partly + choose(commits, spent, FREE)
+        due = choose(agrees, NONE_DUE, choose(last, arrival, due))
+        work.times[top] = due
+        cost += choose(due < LIMIT, choose(last, other, spent), FREE)
+        top += U64(due < LIMIT)
+        work.times[top] = NEVER
+        work.begin[net, lane] = start
+        work.n_edges[net, lane] = top - start
+        work.cost[lane] += cost
+        top += U64(top > start)
     return top
 
 

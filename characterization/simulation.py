@@ -35,7 +35,7 @@ SinkCheck = Callable[[np.ndarray, np.ndarray], None]
 # Weights that share what they have in common, and are saved in one file; and how many transitions that may be.
 GROUP_WEIGHTS, GROUP_TRANSITIONS = 32, 1 << 20
 # Transitions that a gate is followed through in one go: their waveforms should fit into the second cache.
-LANES = 256
+LANES = 128
 # Edges of so many transitions to make room for, at first and at most.
 CAPACITY, MOST_EDGES = 1 << 18, 1 << 26
 
