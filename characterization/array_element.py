@@ -19,6 +19,7 @@ from characterization.clocked import ElementCore
 from characterization.design import MacDesign
 from characterization.energy import edge_costs
 from characterization.errors import NetlistError
+from characterization.flat import pulse_costs
 from characterization.inertial import MISSING
 from characterization.netlist import CONST0, CONST1, Netlist
 from characterization.timed import FALL, RISE, Gate, Sink, Source, TimedNetlist
@@ -264,7 +265,7 @@ def element_core(element: ArrayElement) -> ElementCore:
         np.array([place[net] for gate in timed.gates for net in gate.nets], np.int64),
         np.concatenate([truth_array(gate.truth, len(gate.nets)) for gate in timed.gates]),
         np.array([MISSING if np.isnan(delay) else delay_fs(delay) for delay in delays], np.int64),
-        joined(costs.gate), joined(costs.hidden), costs.rail_fs, starts, fan_gate, fan_pins,
+        joined(costs.gate), joined(costs.hidden), costs.rail_fs, pulse_costs(costs), starts, fan_gate, fan_pins,
         np.array([[place[flop.data], place.get(flop.q or "", -1), place.get(flop.complement or "", -1), flop.result]
                   for flop in element.flops], np.int64).reshape(-1, 4),
         setup + shift,

@@ -37,6 +37,7 @@ class ElementCore(NamedTuple):
         cost, hidden: of an output edge by the pin and input pattern that caused it, and of an input edge itself, int64
             `[gate's row + (pin << pins) + pattern]`.
         rail: how long an edge of a gate's output takes from rail to rail, as in `FlatCore`, int64 fs `[gate]`.
+        pulse: what two of them cost for each fs of that, float64 `[gate]`.
         fan_start, fan_gate, fan_pins: gates on each net and the mask of their pins on it.
         flops: net of the data pin, source that carries Q and the one that carries its complement (-1 for none), whether
             it holds a result, int64 `[flop, 4]`.
@@ -57,6 +58,7 @@ class ElementCore(NamedTuple):
     cost: np.ndarray
     hidden: np.ndarray
     rail: np.ndarray
+    pulse: np.ndarray
     fan_start: np.ndarray
     fan_gate: np.ndarray
     fan_pins: np.ndarray
@@ -198,16 +200,9 @@ def gather(core: ElementCore, lanes: Lanes, first: int, pins: int, moved: int) -
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
-def part(pair: int, time: int, rail: int) -> int:
-    """Return the part of the cost of two edges that goes into as much of a swing as an edge makes in a time."""
-    share = np.float64(time) * (1.0 / rail) if rail > 0 else 0.0
-    return np.int64(np.float64(pair) * share)  # type: ignore[return-value]
-
-
-@njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
 def take_instant(
     core: ElementCore, lanes: Lanes, gate: int, n_moving: int, time: int, pattern: int, out: int, due: int, cause: int
-) -> tuple[int, int, int, int, int]:
+) -> tuple[int, int, int, int, int, int]:
     """Move every pin that has an edge now; return how many do, the pattern, the pending edge, its cause, and the cost.
 
     While function and output differ the earliest cause wins; when they agree nothing is pending, and what was costs as
@@ -233,11 +228,11 @@ def take_instant(
     if value != out:
         if arrival < due:
             due, cause = arrival, charge
-        return taken, pattern, due, cause, cost
+        return taken, pattern, due, cause, cost, 0
     if due < LIMIT and arrival < LIMIT:
         swung = min(max(arrival - due, 0), core.rail[gate])
-        cost += part(core.cost[cause] + core.cost[charge], swung, core.rail[gate])
-    return taken, pattern, NEVER, cause, cost
+        return taken, pattern, NEVER, cause, cost, swung
+    return taken, pattern, NEVER, cause, cost, 0
 
 
 @njit(inline="always", _nrt=False)  # type: ignore[untyped-decorator]
@@ -252,7 +247,7 @@ def follow(
         return FULL, 0
     begin, pattern, out = top, lanes.pattern[lane, gate], int(lanes.value[lane, net])
     due, cause, cost = lanes.due[lane, gate], lanes.cause[lane, gate], 0
-    rail, last, charged = core.rail[gate], NONE_YET, 0
+    rail, last, swings = core.rail[gate], NONE_YET, 0
     while n_edges > 0:
         time = now[0]
         for i in range(1, n_moving):
@@ -260,20 +255,23 @@ def follow(
         if due <= time:
             times[top] = due
             top += 1
-            own = core.cost[cause]
-            cost += own - part(own + charged, max(rail - (due - last), 0), rail)
+            cost += core.cost[cause]
+            swings -= max(rail - (due - last), 0)
             out ^= 1
-            last, charged, due = due, own, NEVER
-        taken, pattern, due, cause, spent = take_instant(core, lanes, gate, n_moving, time, pattern, out, due, cause)
+            last, due = due, NEVER
+        taken, pattern, due, cause, spent, swung = take_instant(core, lanes, gate, n_moving, time, pattern, out, due,
+                                                                cause)
         n_edges -= taken
         cost += spent
+        swings += swung
     if due < period:
         times[top] = due
         top += 1
-        own = core.cost[cause]
-        cost += own - part(own + charged, max(rail - (due - last), 0), rail)
+        cost += core.cost[cause]
+        swings -= max(rail - (due - last), 0)
         out ^= 1
         due = NEVER
+    cost += int(np.float64(swings) * core.pulse[gate])
     if LIMIT <= due < NEVER:
         return STUCK - gate, 0
     lanes.pattern[lane, gate], lanes.cause[lane, gate] = pattern, cause

@@ -1,13 +1,14 @@
 """simulate_weights(): settle times and energy of every weight value, from timed toggles and the arcs' energies.
 
 An output that turns round before it has reached the rail has moved less charge, E = C V dV. Edges that are closer than
-one takes from rail to rail therefore cost in proportion to the time between them; so do those of a pulse that a gate
-swallows, between when its edge was due and when the edge back would have been. Times and counts of edges know nothing
-of it: they are those of inertial gates.
+one takes from rail to rail therefore cost in proportion to the time between them, by the mean cost of two; so do those
+of a pulse that a gate swallows, between when its edge was due and when the edge back would have been. Times and counts
+of edges know nothing of it: they are those of inertial gates.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -146,7 +147,22 @@ def edge_costs(timed: TimedNetlist) -> EdgeCosts:
         hidden = tuple(in_units(gate.hidden_fj if gate.hidden_fj.size else np.zeros_like(gate.energy_fj))
                        for gate in timed.gates)
     launch = np.stack([source.energy_fj for source in timed.sources])
-    return EdgeCosts(in_units(outside[:sources]), tuple(gates), hidden, rails_fs(timed), in_units(launch))
+    return EdgeCosts(in_units(outside[:sources]), tuple(gates), hidden, rails_fs(timed), pair_costs(timed, gates),
+                     in_units(launch))
+
+
+def pair_costs(timed: TimedNetlist, costs: Sequence[np.ndarray]) -> np.ndarray:
+    """Return what a fall and a rise of each gate's output cost, the mean over their causes, int64 `[gate]`.
+
+    `costs` are those of its edges `[input, pattern]`; those count by which one input alone moves the output.
+    """
+    found = np.zeros(len(costs), np.int64)
+    for place, (gate, cost) in enumerate(zip(timed.gates, costs, strict=True)):
+        to, patterns, pins = truth_array(gate.truth, len(gate.nets)), np.arange(cost.shape[1]), np.arange(len(cost))
+        causes = to != to[patterns ^ 1 << pins[:, None]]
+        if causes.any():
+            found[place] = round(sum(float(cost[causes & (to == edge)].mean()) for edge in (0, 1)))
+    return found
 
 
 def rails_fs(timed: TimedNetlist) -> np.ndarray:

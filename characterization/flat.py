@@ -29,6 +29,7 @@ class EdgeCosts:
         hidden: of each gate's input edge itself, in the same form; none where no gate has any.
         rail_fs: how long an edge of a gate's output takes from rail to rail, int64 `[gate]`; a pulse that is shorter
             costs in proportion to its length. 0 where it costs all or, cancelled, nothing.
+        pair: of two edges of a gate's output, the mean over their causes, int64 `[gate]`: what the part is of.
         launch: of the clock edge at a source, int64 `[source, bit before, bit after]`.
     """
 
@@ -36,6 +37,7 @@ class EdgeCosts:
     gate: tuple[np.ndarray, ...]
     hidden: tuple[np.ndarray, ...]
     rail_fs: np.ndarray
+    pair: np.ndarray
     launch: np.ndarray
 
 
@@ -47,7 +49,8 @@ def net_costs(timed: TimedNetlist, edge_cost: np.ndarray) -> EdgeCosts:
         for gate, cost in zip(timed.gates, edge_cost[sources:], strict=True)
     )
     launch = np.zeros((sources, 2, 2), np.int64)
-    return EdgeCosts(edge_cost[:sources], gates, (), np.zeros(len(gates), np.int64), launch)
+    none = np.zeros(len(gates), np.int64)
+    return EdgeCosts(edge_cost[:sources], gates, (), none, none, launch)
 
 
 def no_costs(timed: TimedNetlist) -> EdgeCosts:
@@ -92,7 +95,8 @@ def flatten(timed: TimedNetlist, watched: Iterable[int], costs: EdgeCosts) -> Fl
         truth=np.concatenate([np.zeros(0, np.uint8), *truths]),
         word=np.array([gate.truth if len(gate.nets) <= WORD_PINS else 0 for gate in timed.gates], np.uint32),
         delay=joined(tuple(arc_delays(gate) for gate in timed.gates), np.int64), cost=joined(costs.gate, np.float64),
-        rail=np.ascontiguousarray(costs.rail_fs, np.int64), hidden=joined(costs.hidden, np.float64),
+        rail=np.ascontiguousarray(costs.rail_fs, np.int64), pulse=pulse_costs(costs),
+        hidden=joined(costs.hidden, np.float64),
         setup=setup_fs(timed, place, watched),
         low_of=np.array([max(0, (mask & -mask).bit_length() - 1) for mask in masks], np.uint8),
         high_of=np.array([max(0, mask.bit_length() - 1) for mask in masks], np.uint8),
@@ -141,6 +145,12 @@ def working_of(core: FlatCore, levels: Levels, lanes: int, capacity: int) -> Wor
 def joined(tables: tuple[np.ndarray, ...], kind: type[np.generic]) -> np.ndarray:
     """Return tables one after the other."""
     return np.concatenate([np.zeros(0, kind), *(np.ravel(table) for table in tables)], dtype=kind)
+
+
+def pulse_costs(costs: EdgeCosts) -> np.ndarray:
+    """Return what two edges of each gate cost for each fs that one takes from rail to rail, float64 `[gate]`."""
+    found: np.ndarray = np.where(costs.rail_fs > 0, costs.pair / np.maximum(costs.rail_fs, 1), 0.0)
+    return found
 
 
 def arc_delays(gate: Gate) -> np.ndarray:

@@ -23,6 +23,7 @@ class FlatCore(NamedTuple):
             as `delay`.
         rail: how long an edge of a gate's output takes from rail to rail, fs, int64 `[gate]`; two that are closer cost
             in proportion. 0 where edges cost all or nothing.
+        pulse: what two of them cost for each fs of that, float64 `[gate]`.
         hidden: of an input edge itself, as `delay`; empty where no gate has any.
         setup: of a net's last edge, the worst among its sinks, int64 fs `[net, edge]`.
         low_of, high_of: position of the lowest and the highest pin of a mask, uint8.
@@ -37,6 +38,7 @@ class FlatCore(NamedTuple):
     delay: np.ndarray
     cost: np.ndarray
     rail: np.ndarray
+    pulse: np.ndarray
     hidden: np.ndarray
     setup: np.ndarray
     low_of: np.ndarray

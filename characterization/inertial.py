@@ -29,10 +29,10 @@ NONE_DUE, NONE_YET, NOTHING = np.int64(NEVER), np.int64(-LIMIT), np.int64(0)
 # Costs are whole numbers below 2^53, so floating point adds them without error, in registers that times do not need.
 FREE = 0.0
 # Of a gate: its output net, first pin, first rows of its truth table and costs, number of pins, how long its edges take
-# from rail to rail, and one over that (0 where pulses cost as if they were whole).
+# from rail to rail, and what two of them cost for each femtosecond of it.
 Gate = tuple[Any, ...]
-# Of its output: when an edge is due and its cause; the value; the end of `times`; when the last edge was and what it
-# cost; and the cost of all of them.
+# Of its output: when an edge is due and its cause; the value; the end of `times`; when the last edge was; for how long
+# pairs of edges swing, less what whole ones would; and the cost of whole edges.
 Output = tuple[Any, ...]
 # Reference counting is off, as no array is made here.
 INLINE = {"inline": "always", "_nrt": False}
@@ -53,21 +53,20 @@ def choose(_: Any, __: Any, yes: Any, no: Any) -> tuple[Any, Any]:
 @njit(**INLINE)  # type: ignore[untyped-decorator]
 def tables(core: FlatCore, gate: int) -> Gate:
     """Return what `Gate` says of a gate."""
-    rail = core.rail[gate]
     return (U64(len(core.launch)) + U64(gate), core.gates[gate, 0], core.gates[gate, 2], core.gates[gate, 3],
-            U64(core.gates[gate, 1]), rail, 1.0 / rail if rail > 0 else 0.0)
+            U64(core.gates[gate, 1]), core.rail[gate], core.pulse[gate])
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def part(gate: Gate, pair: float, time: int) -> float:
+def part(gate: Gate, time: int) -> float:
     """Return the part of the cost of two edges that goes into as much of a swing as an edge makes in a time, whole."""
-    return np.float64(np.int64(pair * (np.float64(time) * gate[6])))
+    return np.float64(np.int64(np.float64(time) * gate[6]))
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
 def begin(work: Working, net: int, lane: int, top: U64) -> Output:
     """Return the output of a gate before a transition."""
-    return NONE_DUE, ZERO, U64(work.value[net, lane]), top, NONE_YET, FREE, FREE
+    return NONE_DUE, ZERO, U64(work.value[net, lane]), top, NONE_YET, NOTHING, FREE
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
@@ -88,7 +87,7 @@ def step(
 
     Two edges that are closer than one takes cost no more than they swing, committed or cancelled.
     """
-    due, cause, value, top, last, charged, cost = output
+    due, cause, value, top, last, swings, cost = output
     arrival, charge, own = fresh
     commits, spent = due <= time, core.cost[cause]
     work.times[top] = due
@@ -96,28 +95,27 @@ def step(
     agrees = function == value
     swung = choose(commits, due, arrival) - choose(commits, last, due)
     swung = min(max(swung, NOTHING), gate[5]) - choose(commits, gate[5], NOTHING)
-    partly = part(gate, spent + choose(commits, charged, core.cost[charge]), swung)
-    cost += own + choose(commits, spent, FREE) + choose(commits | agrees & (arrival < LIMIT), partly, FREE)
-    last, charged = choose(commits, due, last), choose(commits, spent, charged)
-    due = choose(commits, NONE_DUE, due)
+    swings += choose(commits | agrees & (arrival < LIMIT), swung, NOTHING)
+    cost += own + choose(commits, spent, FREE)
+    last, due = choose(commits, due, last), choose(commits, NONE_DUE, due)
     earlier = arrival < due
     due = choose(agrees, NONE_DUE, choose(earlier, arrival, due))
-    return due, choose(earlier, charge, cause), value, top + U64(commits), last, charged, cost
+    return due, choose(earlier, charge, cause), value, top + U64(commits), last, swings, cost
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
 def close(core: FlatCore, work: Working, gate: Gate, lane: int, start: U64, output: Output) -> U64:
     """Commit what is pending, note where the edges of a net lie in a lane, and what they cost; return their end."""
     net = gate[0]
-    due, cause, _, top, last, charged, cost = output
+    due, cause, _, top, last, swings, cost = output
     commits, spent = due < LIMIT, core.cost[cause]
     work.times[top] = due
     top += U64(commits)
     work.times[top] = NEVER
     work.begin[net, lane] = start
     work.n_edges[net, lane] = top - start
-    missed = part(gate, spent + charged, max(gate[5] - (due - last), NOTHING))
-    work.cost[lane] += cost + choose(commits, spent - missed, FREE)
+    swings -= choose(commits, max(gate[5] - (due - last), NOTHING), NOTHING)
+    work.cost[lane] += cost + part(gate, swings) + choose(commits, spent, FREE)
     end: U64 = top + U64(top > start)
     return end
 
@@ -184,17 +182,17 @@ def follow_pair(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64
             pattern ^= ONE << b
             arrival, charge, own = arrive(core, gate, b, pattern, then, NONE_DUE, ZERO)
         # At most two edges: the first is committed, cancelled, or overtaken by the second.
-        commits, spent, other = due <= then, core.cost[cause], core.cost[charge]
+        commits, spent = due <= then, core.cost[cause]
         agrees = (core.truth[row + pattern] ^ value) == np.uint8(commits)
         swung = min(max(arrival - due, NOTHING), gate[5]) - choose(commits, gate[5], NOTHING)
-        partly = choose((commits ^ agrees) & (arrival < LIMIT), part(gate, spent + other, swung), FREE)
+        swung = choose((commits ^ agrees) & (arrival < LIMIT), swung, NOTHING)
         last = commits | (arrival < due)
         work.times[top] = due
         top += U64(commits)
-        cost += own + partly + choose(commits, spent, FREE)
+        cost += own + part(gate, swung) + choose(commits, spent, FREE)
         due = choose(agrees, NONE_DUE, choose(last, arrival, due))
         work.times[top] = due
-        cost += choose(due < LIMIT, choose(last, other, spent), FREE)
+        cost += choose(due < LIMIT, choose(last, core.cost[charge], spent), FREE)
         top += U64(due < LIMIT)
         work.times[top] = NEVER
         work.begin[net, lane] = start

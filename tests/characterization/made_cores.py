@@ -149,16 +149,14 @@ def gate_wave(g: Gate, start: dict[str, int], waves: dict[str, list[tuple[int, i
 
 
 def gate_cost(g: Gate, start: dict[str, int], waves: dict[str, list[tuple[int, int]]], cost: np.ndarray,
-              rail: int) -> int:
+              rail: int, pair: int) -> int:
     """Return what a gate's output edges cost, those that come back before they have swung in proportion."""
-    def part(pair: int, time: int) -> int:
-        return int(float(pair) * (float(time) * (1.0 / rail))) if rail else 0
-
-    now, out, due, last, total = [start[net] for net in g.nets], start[g.net], None, None, 0
+    now, out, due, last, total, swings = [start[net] for net in g.nets], start[g.net], None, None, 0, 0
     times = sorted({t for net in g.nets for t, _ in waves[net]})
     for time in [*times, 1 << 60]:
         if due is not None and due[0] <= time:
-            total += int(due[1]) - (part(due[1] + last[1], max(0, rail - (due[0] - last[0]))) if last else 0)
+            total += int(due[1])
+            swings -= max(0, rail - (due[0] - last[0])) if last else 0
             out, last, due = 1 - out, due, None
         moved = [(pin, value) for pin, net in enumerate(g.nets) for t, value in waves[net] if t == time]
         for pin, value in moved:
@@ -170,16 +168,17 @@ def gate_cost(g: Gate, start: dict[str, int], waves: dict[str, list[tuple[int, i
                     key=lambda edge: edge[0], default=None)
         if value == out:
             if due is not None and fresh is not None:
-                total += part(due[1] + fresh[1], min(max(fresh[0] - due[0], 0), rail))
+                swings += min(max(fresh[0] - due[0], 0), rail)
             due = None
         elif fresh is not None and (due is None or fresh[0] < due[0]):
             due = fresh
-    return total
+    return total + (int(swings * (pair / rail)) if rail else 0)
 
 
 def expected_cost(timed: TimedNetlist, states: np.ndarray, costs: EdgeCosts) -> np.ndarray:
     """Return what transitions cost [block, transition] by the second engine; `costs` without hidden ones."""
     total = np.zeros((states.shape[0], states.shape[1] - 1), dtype=np.int64)
+    places = list(zip(costs.rail_fs.tolist(), costs.pair.tolist(), strict=True))
     for block, series in enumerate(states):
         for step in range(len(series) - 1):
             start = {net: int(v[0]) for net, v in
@@ -187,7 +186,7 @@ def expected_cost(timed: TimedNetlist, states: np.ndarray, costs: EdgeCosts) -> 
             waves = waveforms(timed, series[step], series[step + 1])
             total[block, step] = sum(costs.source[place, value] for place, s in enumerate(timed.sources)
                                      for _, value in waves[s.net])
-            total[block, step] += sum(gate_cost(g, start, waves, costs.gate[place], int(costs.rail_fs[place]))
+            total[block, step] += sum(gate_cost(g, start, waves, costs.gate[place], *places[place])
                                       for place, g in enumerate(timed.gates))
     return total
 

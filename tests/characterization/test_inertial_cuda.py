@@ -28,8 +28,9 @@ def random_costs(timed, seed):
     shapes = [(len(g.nets), 1 << len(g.nets)) for g in timed.gates]
     caused, hidden = (tuple(rng.integers(-5, 99, shape) for shape in shapes) for _ in range(2))
     sources = len(timed.sources)
-    rails = rng.integers(0, 40, len(timed.gates))
-    return EdgeCosts(rng.integers(0, 99, (sources, 2)), caused, hidden, rails, rng.integers(0, 9, (sources, 2, 2)))
+    rails, pairs = rng.integers(0, 40, (2, len(timed.gates)))
+    launch = rng.integers(0, 9, (sources, 2, 2))
+    return EdgeCosts(rng.integers(0, 99, (sources, 2)), caused, hidden, rails, pairs, launch)
 
 
 def check_equal(seed, gates, steps, blocks=2):

@@ -84,7 +84,8 @@ def test_pulses_shorter_than_their_edges_cost_in_proportion_passed_or_swallowed(
          gate("slow", BUF, ["x"], uniform(BUF, 1, 8.0, 8.0)), gate("quick", BUF, ["x"], uniform(BUF, 1, 6.0, 6.0))],
         [sink("slow"), sink("quick")],
     )
-    costs = replace(net_costs(timed, np.full((5, 2), 10**6)), rail_fs=np.full(4, 28_000))
+    costs = replace(net_costs(timed, np.full((5, 2), 10**6)), rail_fs=np.full(4, 28_000),
+                    pair=np.full(4, 2 * 10**6))
     trace = simulate(timed, stimulus_of(states("0", "1", "0")), costs=costs)
     # The edges of a and late are whole; x, slow and quick each make two edges, of a quarter of their swing.
     np.testing.assert_allclose(trace.cost[0], 2 * 10**6 + 3 * 2 * 10**6 / 4, atol=10)
@@ -131,7 +132,7 @@ def test_costs_of_short_pulses_agree_with_a_second_engine(seed):
     vectors = random_states(seed, 2, 20, len(timed.sources))
     plain = net_costs(timed, random_costs(timed))
     costs = replace(plain, gate=tuple(rng.integers(0, 10**12, gate.shape) for gate in plain.gate),
-                    rail_fs=rng.integers(0, 40, len(timed.gates)))
+                    rail_fs=rng.integers(0, 40, len(timed.gates)), pair=rng.integers(0, 10**12, len(timed.gates)))
     found = simulate(timed, stimulus_of(vectors), costs=costs).cost
     np.testing.assert_array_equal(found, expected_cost(timed, vectors, costs))
     whole = simulate(timed, stimulus_of(vectors), costs=replace(costs, rail_fs=plain.rail_fs)).cost
