@@ -63,7 +63,7 @@ def test_all_problems_come_in_one_message_with_file_and_key(tmp_path):
 nonsense = 1
 [tiles]
 tile_inn = 32
-variant = "fast"
+spend = "fast"
 [workload]
 batch = "two"
 [points]
@@ -79,7 +79,7 @@ fast_values = 1
     assert message.startswith(str(tmp_path / "run.toml"))
     assert "\n" not in message
     for part in ("nonsense is no known key; known are", "tiles.tile_inn is no known key; did you mean tile_in?",
-                 "tiles.variant = 'fast' must be one of 'perf-opt', 'acc-opt', 'bal'", "workload.batch = 'two' must be",
+                 "tiles.spend = 'fast' must be one of 'time', 'energy'", "workload.batch = 'two' must be",
                  "points.jitter_ps = True must be a number", "dvfs.switch = 3 must be one of 'on-die'",
                  "codebook: need 2 <= fast_values", "[method.unheard]: no plugin 'unheard'"):
         assert part in message
