@@ -1,17 +1,19 @@
 """What each technique of the quantizer brings: one model per technique left out, and paired ratios between methods.
 
     python benchmarks/quantizer.py ablation --config examples/demo/demo.toml --values 16
+    python benchmarks/quantizer.py transforms --config examples/demo/demo.toml --values 16
     python benchmarks/quantizer.py mix --config examples/demo/demo.toml
     python benchmarks/quantizer.py ratios build/demo/results halo-16 gptq-w4a8-grouped
 
 `ablation` quantizes onto one searched codebook of at most so many values, with everything and with one technique left
 out at a time, and prints net KL, the ratio to everything with its paired 95 % bootstrap interval over windows, the
-values' energy over everything's, bits, and CPU seconds of quantizing and measuring. `mix` goes from all tiles in the
-fast class to all in the slow one, at a quarter, half and three quarters of the energy between: tiles chosen by a budget
-of energy that prices codes too, by a budget at the configured price, and by the paper's rule (tiles of most mean
-squared gradient are slow) at the same price; beside each KL its ratio to the straight line between the ends at the same
-energy, and to the paper's rule, with intervals. `ratios` prints the ratio of two methods that `halo run` or `halo
-evaluate --methods` has measured. What an earlier call finished is taken from the run's folder.
+values' energy over everything's, bits, and CPU seconds of quantizing and measuring. `transforms` does the same for the
+model smoothed, rotated or both before anything is measured, each with the codebook searched for it. `mix` goes from
+all tiles in the fast class to all in the slow one, at a quarter, half and three quarters of the energy between: tiles
+chosen by a budget of energy that prices codes too, by a budget at the configured price, and by the paper's rule (tiles
+of most mean squared gradient are slow) at the same price; beside each KL its ratio to the straight line between the
+ends at the same energy, and to the paper's rule, with intervals. `ratios` prints the ratio of two methods that `halo
+run` or `halo evaluate --methods` has measured. What an earlier call finished is taken from the run's folder.
 """
 
 from __future__ import annotations
@@ -34,12 +36,14 @@ from halo.methods.halo import Config
 from halo.preparation import Prepared, assign_within, job_of, make_quantized, prepare, priced_to
 from halo.prices import relative_energy
 from halo.quantize import quantize
-from halo.recipes import METHODS, Recipe, variant_recipe
+from halo.recipes import METHODS, W8A8, Recipe, variant_recipe
 from halo.results import load_accuracy
 from halo.tiles import TileMap
+from halo.transform import TransformConfig
 
 RESAMPLES, SEED = 2000, 20261120
 SHARES = (0.5, 0.25, 0.75)
+WHOLE = 256  # values: W8A8
 
 
 def progress(stage: str, done: int, total: int) -> None:
@@ -72,7 +76,7 @@ def ablation(path: Path, overrides: list[str], values: int) -> None:
     config = read_config(path, overrides)
     recipe = replace(METHODS[f"halo-{values}"], options={})
     prepared = prepare(config, (recipe,), progress)
-    judge = make_judge(config, prepared.loaded, progress)
+    judge = make_judge(config, prepared.original, progress)
     found: dict[str, np.ndarray] = {}
     whole = 0.0
     print(f"{values} values: {prepared.single[values].codes}")
@@ -87,6 +91,30 @@ def ablation(path: Path, overrides: list[str], values: int) -> None:
               f"{time.process_time() - began:6.0f}", flush=True)
 
 
+TRANSFORMS = {
+    "as it is": TransformConfig(), "smoothing 0.25": TransformConfig(smoothing=0.25),
+    "smoothing 0.5": TransformConfig(smoothing=0.5), "smoothing 0.75": TransformConfig(smoothing=0.75),
+    "rotation": TransformConfig(rotation="hadamard"), "rotation, other signs": TransformConfig("hadamard", seed=2),
+    "rotation, smoothing 0.5": TransformConfig("hadamard", smoothing=0.5),
+}
+
+
+def transforms(path: Path, overrides: list[str], values: int) -> None:
+    """Print the table of transforms."""
+    config = read_config(path, overrides)
+    recipe = METHODS[f"halo-{values}"] if values < WHOLE else METHODS[W8A8]
+    plain, whole, judge = np.zeros(0), 0.0, None
+    print(f"{'model':26s} {'net KL':>8s} {'ratio to as it is':>24s} {'energy':>7s} {'bits':>7s} {'CPU s':>6s}")
+    for name, transform in TRANSFORMS.items():
+        began = time.process_time()
+        prepared = prepare(replace(config, transform=transform), (recipe,), progress)
+        judge = judge or make_judge(config, prepared.original, progress)
+        made, kl = measured(prepared, replace(recipe, label=name), job_of(prepared, recipe).method_config, judge)
+        plain, whole = (plain if len(plain) else kl), whole or spent_by(made, prepared)
+        print(f"{name:26s} {kl.mean():8.5f} {ratio_words(kl, plain):>24s} {spent_by(made, prepared) / whole:7.4f} "
+              f"{made.effective_bits().total:7.3f} {time.process_time() - began:6.0f}", flush=True)
+
+
 def measured(
     prepared: Prepared, recipe: Recipe, options: Config, judge: Judge
 ) -> tuple[QuantizedModel, np.ndarray]:
@@ -94,7 +122,7 @@ def measured(
     method = dict(prepared.config.method) | {recipe.method: options}
     own = replace(prepared, config=replace(prepared.config, method=method))
     quantized = make_quantized(own, recipe, progress)
-    return quantized, judge.accuracy(quantized, kept_in(prepared, quantized), recipe.label).window_kl
+    return quantized, judge.accuracy(quantized, kept_in(prepared, quantized), recipe.label, own.loaded.model).window_kl
 
 
 def spent_by(made: QuantizedModel, prepared: Prepared) -> float:
@@ -124,7 +152,7 @@ def mix(path: Path, overrides: list[str]) -> None:
     """Print the table of mixed classes."""
     config = read_config(path, overrides)
     prepared = prepare(config, (variant_recipe("bal"),), progress)
-    judge, points = make_judge(config, prepared.loaded, progress), dict[str, Point]()
+    judge, points = make_judge(config, prepared.original, progress), dict[str, Point]()
     assert prepared.losses is not None, "prepare() measures tiles for a variant"
     books = [prepared.losses.codebooks[at] for at in prepared.losses.order]
     print(f"energy at {config.prices.energy:g} nats; fast {books[0].codes}, slow {books[1].codes}")
@@ -197,7 +225,7 @@ def measured_mix(
     job = replace(job_of(prepared, variant_recipe("bal")), tiles=maps)
     made = quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job, prepared.config.out / "work",
                     label, lambda done, total: progress(f"quantize {label}", done, total))
-    accuracy = judge.accuracy(made, kept_in(prepared, made), label)
+    accuracy = judge.accuracy(made, kept_in(prepared, made), label, prepared.loaded.model)
     slow = np.concatenate([tiles.classes.ravel() == prepared.losses.order[1] for tiles in maps.values()]).mean()
     return Point(label, float(slow), predicted, spent_by(made, prepared) / prepared.losses.whole,
                  accuracy.quality.perplexity, accuracy.window_kl)
@@ -231,6 +259,10 @@ def main() -> None:
     table.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
     table.add_argument("--set", action="append", default=[], dest="overrides")
     table.add_argument("--values", type=int, choices=(8, 9, 16), default=16)
+    before = commands.add_parser("transforms")
+    before.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
+    before.add_argument("--set", action="append", default=[], dest="overrides")
+    before.add_argument("--values", type=int, choices=(8, 9, 16, WHOLE), default=16)
     mixed = commands.add_parser("mix")
     mixed.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
     mixed.add_argument("--set", action="append", default=[], dest="overrides")
@@ -241,6 +273,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.command == "ablation":
         ablation(asked.config, asked.overrides, asked.values)
+    elif asked.command == "transforms":
+        transforms(asked.config, asked.overrides, asked.values)
     elif asked.command == "mix":
         mix(asked.config, asked.overrides)
     else:

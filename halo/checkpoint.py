@@ -68,7 +68,8 @@ def quantization_config(quantized: QuantizedModel, facts: Sequence[Mapping[str, 
         "activations": {"bits": 8, "symmetric": True, "strategy": "token", "scale": "absmax / 127.5"},
         "codebooks": [asdict(codebook) for codebook in quantized.codebooks], "layers": facts,
         "effective_bits": asdict(bits) | {"total": bits.total},
-        "skipped": dict(quantized.skipped), "provenance": json.loads(quantized.provenance.to_json()),
+        "skipped": dict(quantized.skipped), "transform": quantized.transform,
+        "provenance": json.loads(quantized.provenance.to_json()),
     }
 
 
@@ -133,12 +134,17 @@ def write_folder(
 
     with disk_guard(folder), atomic_folder(folder) as partial:
         write_shards(partial, everything(), shard_bytes)
-        for path in sorted(path for pattern in COPIED for path in model_folder.glob(pattern)):
-            if path.name != "config.json" and not path.name.endswith(".index.json"):
-                shutil.copyfile(path, partial / path.name)
+        copy_tokenizer(model_folder, partial)
         # Keys stay in this order, which is equal for equal inputs: layers are listed in forward order.
         fields |= {**changes, "quantization_config": config()}
         write_text(partial / "config.json", json.dumps(fields, indent=2) + "\n")
+
+
+def copy_tokenizer(model_folder: Path, folder: Path) -> None:
+    """Copy what a model folder holds beside weights and configuration: the tokenizer, generation's settings."""
+    for path in sorted(path for pattern in COPIED for path in model_folder.glob(pattern)):
+        if path.name != "config.json" and not path.name.endswith(".index.json"):
+            shutil.copyfile(path, folder / path.name)
 
 
 def stands_for(key: str, replaced: set[str]) -> bool:
@@ -207,7 +213,7 @@ def load_quantized(folder: Path) -> QuantizedModel:
                          "the folder copied in part?")
     codebooks = tuple(Codebook(c["name"], tuple(c["codes"]), c["max_delay_ps"]) for c in found["codebooks"])
     return QuantizedModel(found["method"], codebooks, StoredLayers(shards, layers), found["fold"],
-                          found["skipped"], Provenance(**found["provenance"]))
+                          found["skipped"], Provenance(**found["provenance"]), found.get("transform", ""))
 
 
 def load_tile_maps(folder: Path) -> tuple[tuple[str, ...], tuple[TileMap, ...]]:

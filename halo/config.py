@@ -23,6 +23,7 @@ from halo.quantize import QuantizeConfig
 from halo.sensitivity import SensitivityConfig
 from halo.tiles import TileConfig, Variant
 from halo.tokens import WindowConfig
+from halo.transform import TransformConfig
 from halo.workload import WorkloadConfig
 
 PLUGINS: Mapping[str, tuple[str, type]] = {
@@ -66,6 +67,7 @@ class RunConfig:
     points: PointConfig = field(default_factory=PointConfig)
     prices: PriceConfig = field(default_factory=PriceConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
     sensitivity: SensitivityConfig = field(default_factory=SensitivityConfig)
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
     tiles: TileConfig = field(default_factory=TileConfig)

@@ -24,19 +24,19 @@ from halo.layers import QuantizedModel
 from halo.model import LoadedModel, torch_tools
 from halo.preparation import Progress, step_of
 from halo.results import Accuracy, load_accuracy, save_accuracy
-from halo.runtime import Int8Linear, swapped
+from halo.runtime import int8_parts, swapped
 from halo.tokens import TokenWindows, WindowConfig, read_windows
 
 
 def make_judge(config: RunConfig, loaded: LoadedModel, progress: Progress | None = None) -> Judge:
-    """Return the judge of the run's text and protocol."""
+    """Return the judge of the run's text and protocol; `loaded` is the original model."""
     protocol = WindowConfig(config.evaluation.window, config.evaluation.windows)
     return Judge(loaded, read_windows(loaded.tokenizer, config.text, protocol), config.evaluation, progress)
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Measures accuracies against one reference, which is made when first needed and then kept."""
+    """Measures accuracies against one reference, the original model's, made when first needed and then kept."""
 
     loaded: LoadedModel
     tokens: TokenWindows
@@ -63,22 +63,36 @@ class Judge:
             result.append(load_accuracy(file))
         return result[0], result[1]
 
-    def accuracy(self, quantized: QuantizedModel, path: Path, label: str) -> Accuracy:
-        """Return the accuracy of `quantized`, saved at `path`, measured only if it is not there yet."""
+    def accuracy(
+        self, quantized: QuantizedModel, path: Path, label: str, model: nn.Module | None = None
+    ) -> Accuracy:
+        """Return the accuracy of `quantized`, saved at `path`, measured only if it is not there yet.
+
+        Args:
+            quantized: the layers.
+            path: where the result is kept.
+            label: for progress.
+            model: whose layers they are where that is not the original: one transformed.
+        """
         key = self.key(quantized.provenance.key)
         if path.is_file() and (found := load_accuracy(path)).key == key:
             return found
-        result = self.measure(quantized, key, label)
+        result = self.measure(quantized, key, label, model)
         save_accuracy(result, path)
         return result
 
-    def measure(self, quantized: QuantizedModel, key: str, label: str) -> Accuracy:
-        """Return the accuracy of `quantized`."""
-        model, reference = self.loaded.model, self.reference
-        device = next(model.parameters()).device
-        parts: dict[str, nn.Module] = {
-            layer.name: Int8Linear(layer, quantized.fold).to(device) for layer in quantized.layers}
-        with swapped(model, parts):
-            kl, nats = compare(model, reference.log_probs, self.tokens, self.config,
-                               step_of(self.progress, f"evaluate {label}"))
+    def measure(
+        self, quantized: QuantizedModel, key: str, label: str, model: nn.Module | None = None
+    ) -> Accuracy:
+        """Return the accuracy of `quantized`; `model` as for `accuracy`."""
+        base = model or self.loaded.model
+        _ = self.reference  # measured on the original, before layers are swapped
+        with swapped(base, int8_parts(base, quantized)):
+            return self.compared(base, key, label)
+
+    def compared(self, model: nn.Module, key: str, label: str) -> Accuracy:
+        """Return the accuracy of a model that computes in int8."""
+        reference = self.reference
+        kl, nats = compare(model, reference.log_probs, self.tokens, self.config,
+                           step_of(self.progress, f"evaluate {label}"))
         return Accuracy(key, quality(kl, nats, reference), np.asarray(kl - reference.activation_kl))

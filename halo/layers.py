@@ -96,6 +96,7 @@ class QuantizedModel:
         layers: in forward order; those of a checkpoint are read one by one as they are asked for.
         fold: R, the rows of the reduction axis that one scale covers.
         skipped: module -> why it is not quantized.
+        transform: what was done to the model before, '' for nothing: its other weights then are not the original's.
     """
 
     method: str
@@ -104,6 +105,7 @@ class QuantizedModel:
     fold: int
     skipped: Mapping[str, str]
     provenance: Provenance
+    transform: str = ""
 
     def effective_bits(self) -> EffectiveBits:
         """Return the bits per weight over all quantized weights."""

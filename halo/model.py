@@ -26,6 +26,8 @@ from halo.streaming import stream_
 
 # Where a model carries which of its linears the user asked to leave alone: name -> expression.
 IGNORED = "halo_ignored_linears"
+# Where a model carries in words what made it of the original, whose outputs are the same.
+TRANSFORM = "halo_transform"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,11 @@ class LinearList:
 
     linears: Mapping[str, nn.Linear]
     skipped: Mapping[str, str]
+
+
+def transform_of(model: nn.Module) -> str:
+    """Return what was done to the original model to make `model`, in words; '' where it is the original."""
+    return str(getattr(model, TRANSFORM, ""))
 
 
 def choose_device() -> torch.device:

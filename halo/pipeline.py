@@ -21,6 +21,7 @@ from halo.cost import compare as compare_costs
 from halo.dvfs import plan_dvfs
 from halo.errors import ConfigError, OutputError
 from halo.evaluation import Quality, activation_quality, reference_quality
+from halo.hf import load as load_whole
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.mac import load_mac
@@ -55,7 +56,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
     """
     recipes = choose_recipes(config.variants, config.baselines)
     prepared = prepare(config, recipes, progress)
-    judge = make_judge(config, prepared.loaded, progress)
+    judge = make_judge(config, prepared.original, progress)
     results = make_results(prepared, recipes, judge, progress)
     save_run(config.out, shared_facts(prepared, recipes, judge, results[0]))
     render(config.out)
@@ -72,7 +73,7 @@ def compare_methods(
     """
     recipes = named_recipes((W8A8, *names) if names else ())
     prepared = prepare(config, recipes, progress)
-    return make_results(prepared, recipes, make_judge(config, prepared.loaded, progress), progress)
+    return make_results(prepared, recipes, make_judge(config, prepared.original, progress), progress)
 
 
 def make_results(
@@ -89,7 +90,8 @@ def make_results(
         quantized = quantized_once(prepared, recipe, progress)
         plan = make_plan(config, prepared.loaded.model.config, quantized, prepared.profile)
         costs = estimate_all(config, prepared.loaded.model.config, plan, prepared.profile)
-        accuracy = judge.accuracy(quantized, config.out / RESULTS / recipe.label / "accuracy.json", recipe.label)
+        accuracy = judge.accuracy(quantized, config.out / RESULTS / recipe.label / "accuracy.json", recipe.label,
+                                  prepared.loaded.model)
         result = summarize(prepared, recipe, quantized, plan, costs, accuracy)
         save_result(result, config.out)
         vectors = record_vectors(prepared.loaded.model, quantized, plan, prepared.profile, judge.tokens)
@@ -153,7 +155,7 @@ def quantize_to(config: RunConfig, recipe: Recipe, out: Path, progress: Progress
     elif recipe.budget is not None and recipe.budget.energy < float("inf"):
         prepared = priced_to(prepared, recipe.budget, progress)
     quantized = make_quantized(prepared, recipe, progress)
-    save_quantized(out, config.model, quantized)
+    save_quantized(out, prepared.loaded.folder, quantized)
     return quantized
 
 
@@ -198,7 +200,11 @@ def evaluate_folders(
     result = {"original (float32)": reference_quality(judge.reference),
               "int8 activations only": activation_quality(judge.reference)}
     for folder in folders:
-        result[str(folder)] = judge.measure(load_quantized(folder), "", folder.name).quality
+        quantized = load_quantized(folder)
+        # Of a transformed model, other weights differ from the original's too.
+        found = (judge.compared(load_whole(folder), "", folder.name) if quantized.transform else
+                 judge.measure(quantized, "", folder.name))
+        result[str(folder)] = found.quality
     return result
 
 
@@ -236,7 +242,7 @@ def shared_facts(
     searches = prepared.search.classes if prepared.search else ()
     return {
         "labels": [recipe.label for recipe in recipes], "config": asdict(config), "profile": str(config.profile),
-        "inputs": {"profile": profile_digest(config.profile), "model": prepared.loaded.digest,
+        "inputs": {"profile": profile_digest(config.profile), "model": prepared.original.digest,
                    "calibration": prepared.tokens.text_digest, "text": judge.tokens.text_digest},
         "original": asdict(original.quality), "int8_activations": asdict(activations.quality),
         "zero_floor": zero_floor(config, prepared.loaded.model.config, first, prepared.profile),

@@ -33,6 +33,7 @@ from halo.sensitivity import Sensitivity, measure_sensitivity
 from halo.tile_losses import measure_tile_losses
 from halo.tiles import TileMap, uniform_map
 from halo.tokens import TokenWindows, no_windows, read_windows
+from halo.transform import transformed
 
 Progress = Callable[[str, int, int], None]
 Step = Callable[[int, int], None]
@@ -45,12 +46,14 @@ class Prepared:
     """What every recipe of a run starts from.
 
     Attributes:
+        original: the model as it was given; loaded: the same, or what `[transform]` makes of it.
         search, losses: None where no recipe lets tiles choose between searched codebooks.
         single: K -> the one searched codebook of at most K values, for recipes that ask for it.
     """
 
     config: RunConfig
     profile: MacProfile
+    original: LoadedModel
     loaded: LoadedModel
     tokens: TokenWindows
     sensitivity: Sensitivity
@@ -62,13 +65,16 @@ class Prepared:
 def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress | None = None) -> Prepared:
     """Return profile, model, calibration and sensitivity, and the codebook search where a recipe needs it."""
     profile = load_mac(config.profile)
-    loaded = load_model(config.model, config.ignore)
-    for grid in overridden_layers(loaded.model, config.override).values():
+    original = load_model(config.model, config.ignore)
+    for grid in overridden_layers(original.model, config.override).values():
         grid_codebook(grid, profile, config.points)  # whatever is wrong with it is said before anything is measured
-    if str(config.calibration) == NO_DATA:
-        tokens, sensitivity = no_windows(), uniform_sensitivity(loaded.model, loaded.digest)
+    no_data = str(config.calibration) == NO_DATA
+    tokens = no_windows() if no_data else read_windows(original.tokenizer, config.calibration, config.windows)
+    loaded = transformed(original, tokens, config.transform, config.ignore, config.out / "work",
+                         step_of(progress, "smoothing"))
+    if no_data:
+        sensitivity = uniform_sensitivity(loaded.model, loaded.digest)
     else:
-        tokens = read_windows(loaded.tokenizer, config.calibration, config.windows)
         sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
                                           step_of(progress, "sensitivity"))
     search, losses = None, None
@@ -81,7 +87,7 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
         report_step(progress, "codebooks and tiles", 2, 2)
     counts = sorted({recipe.values for recipe in recipes if recipe.values})
     single = {count: search_one(*asked, count, config.points, config.prices).codebook for count in counts}
-    return Prepared(config, profile, loaded, tokens, sensitivity, search, losses, single)
+    return Prepared(config, profile, original, loaded, tokens, sensitivity, search, losses, single)
 
 
 def losses_at(
@@ -276,5 +282,5 @@ def quantized_once(prepared: Prepared, recipe: Recipe, progress: Progress | None
         if stored_key(folder) == wanted.key:
             return load_quantized(folder)
         shutil.rmtree(folder)
-    save_quantized(folder, config.model, make_quantized(prepared, recipe, progress))
+    save_quantized(folder, prepared.loaded.folder, make_quantized(prepared, recipe, progress))
     return load_quantized(folder)

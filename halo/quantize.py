@@ -21,7 +21,7 @@ from halo.layer_file import load_linear, save_linear
 from halo.layer_task import LayerTask
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.methods import Method
-from halo.model import choose_device, decoder_blocks, list_linears, torch_tools
+from halo.model import choose_device, decoder_blocks, list_linears, torch_tools, transform_of
 from halo.plugins import resolve
 from halo.runtime import Int8Linear, swapped
 from halo.sensitivity import Progress, Sensitivity, hooked
@@ -128,7 +128,8 @@ def quantize(
     n_tokens = tokens.ids[: job.config.windows or len(tokens.ids)].size
     tasks = TaskMaker(dict(found.linears), sensitivity, job, n_tokens)
     layers = run_layers(model, tokens, tasks, plugin, folder, progress)
-    return QuantizedModel(label or job.method, job.codebooks, layers, job.config.fold, dict(found.skipped), provenance)
+    return QuantizedModel(label or job.method, job.codebooks, layers, job.config.fold, dict(found.skipped), provenance,
+                          transform_of(model))
 
 
 def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Provenance:

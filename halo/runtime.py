@@ -12,6 +12,7 @@ from torch import nn
 from halo.activations import quantize_activations
 from halo.errors import ModelError
 from halo.layers import QuantizedLinear, QuantizedModel
+from halo.model import transform_of
 
 # 1024 products of 8 x 8 bits stay below 2^24: a float32 sum of them is exact in any order.
 EXACT_ROWS = 1024
@@ -142,8 +143,11 @@ def int8_parts(model: nn.Module, quantized: QuantizedModel) -> dict[str, nn.Modu
     """Return the module that stands for each quantized layer, on the model's device.
 
     Raises:
-        ModelError: the model has no such linear, or one of another shape.
+        ModelError: the model has no such linear, or one of another shape, or layers were made for a transformed one.
     """
+    if quantized.transform != transform_of(model):
+        raise ModelError(f"{quantized.method}: made for the model after {quantized.transform or 'no transform'}, not "
+                         f"after {transform_of(model) or 'none'}; load the whole folder with halo.load.")
     device = next(model.parameters()).device
     parts: dict[str, nn.Module] = {}
     modules = dict(model.named_modules())
