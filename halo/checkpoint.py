@@ -65,7 +65,9 @@ def quantization_config(quantized: QuantizedModel, facts: Sequence[Mapping[str, 
     bits = quantized.effective_bits()
     return {
         "quant_method": QUANT_METHOD, "schema": SCHEMA, "method": quantized.method, "fold": quantized.fold,
-        "activations": {"bits": 8, "symmetric": True, "strategy": "token", "scale": "absmax / 127.5"},
+        "activations": {"bits": 8, "symmetric": True} | (
+            {"strategy": "tensor"} if any("activation_scale" in layer["stored"] for layer in facts) else
+            {"strategy": "token", "scale": "absmax / 127.5"}),
         "codebooks": [asdict(codebook) for codebook in quantized.codebooks], "layers": facts,
         "effective_bits": asdict(bits) | {"total": bits.total},
         "skipped": dict(quantized.skipped), "transform": quantized.transform,

@@ -51,6 +51,10 @@ def export(folder: Path, out: Path, format_name: str = FORMATS[0]) -> Exported:
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder or remove it first.")
     quantized = load_quantized(folder)
+    fixed = {layer.activation_scale is not None for layer in quantized.layers}
+    if len(fixed) > 1:
+        raise ModelError(f"{folder}: some layers have a static activation scale and some none; quantize again without "
+                         "quantize.static_activations.")
     steps: dict[str, int] = {}
     strategies: dict[str, str] = {}
     obstacles: list[str] = []
@@ -70,7 +74,8 @@ def export(folder: Path, out: Path, format_name: str = FORMATS[0]) -> Exported:
 
     left_out = {f"{name}.{part}" for name, facts in stored_facts(quantized).items() for part in facts["stored"]}
     # In float32 a scale keeps all its digits; bf16 would round it.
-    write_folder(out, folder, left_out, tensors, lambda: scheme(quantized, strategies, bits), dtype="float32")
+    write_folder(out, folder, left_out, tensors, lambda: scheme(quantized, strategies, bits, fixed=fixed == {True}),
+                 dtype="float32")
     counts = {kind: list(strategies.values()).count(kind) for kind in ("group", "channel")}
     return Exported(bits, {kind: count for kind, count in counts.items() if count})
 
@@ -120,6 +125,8 @@ def layer_tensors(layer: QuantizedLinear, bits: int, step: int) -> Iterator[tupl
     else:
         yield f"{layer.name}.weight", torch.from_numpy(layer.codes.copy())
     yield f"{layer.name}.weight_scale", torch.from_numpy(scales)
+    if layer.activation_scale is not None:
+        yield f"{layer.name}.input_scale", torch.from_numpy(layer.activation_scale.copy())
     if layer.bias is not None:
         yield f"{layer.name}.bias", torch.from_numpy(layer.bias.copy())
 
@@ -135,13 +142,13 @@ def pack_nibbles(values: np.ndarray) -> np.ndarray:
     return np.asarray(packed.astype("<u4").view(np.int32))
 
 
-def scheme(quantized: QuantizedModel, strategies: dict[str, str], bits: int) -> dict[str, Any]:
+def scheme(quantized: QuantizedModel, strategies: dict[str, str], bits: int, *, fixed: bool) -> dict[str, Any]:
     """Return the `quantization_config` that compressed-tensors reads."""
     kinds = sorted(set(strategies.values()))
     packed = "pack-quantized" if bits == NIBBLE_BITS else "int-quantized"
     groups = {
         f"group_{at}": group_scheme(
-            kind, bits, quantized.fold, packed,
+            kind, bits, quantized.fold, packed, fixed,
             ["Linear"] if len(kinds) == 1 else [name for name, found in strategies.items() if found == kind])
         for at, kind in enumerate(kinds)
     }
@@ -149,9 +156,12 @@ def scheme(quantized: QuantizedModel, strategies: dict[str, str], bits: int) -> 
             "config_groups": groups, "ignore": list(quantized.skipped)}
 
 
-def group_scheme(kind: str, bits: int, fold: int, packed: str, targets: Sequence[str]) -> dict[str, Any]:
-    """Return the scheme of the layers `targets`: symmetric weights, and int8 activations per token."""
+def group_scheme(
+    kind: str, bits: int, fold: int, packed: str, fixed: bool, targets: Sequence[str]
+) -> dict[str, Any]:
+    """Return the scheme of the layers `targets`: symmetric weights, int8 activations per token or at a fixed scale."""
     weights = {"num_bits": bits, "type": "int", "symmetric": True, "dynamic": False, "strategy": kind,
                "group_size": fold if kind == "group" else None}
-    inputs = {"num_bits": 8, "type": "int", "symmetric": True, "dynamic": True, "strategy": "token"}
+    inputs = {"num_bits": 8, "type": "int", "symmetric": True, "dynamic": not fixed,
+              "strategy": "tensor" if fixed else "token"}
     return {"targets": list(targets), "weights": weights, "input_activations": inputs, "format": packed}

@@ -18,6 +18,7 @@ from halo.packing import pack_rows, pack_tiles, row_tables, unpack_rows, unpack_
 from halo.shards import write_arrays
 from halo.tiles import TileMap
 
+OPTIONAL = ("bias", "input_scales", "activation_scale")
 SHORT_COLUMNS = 2**15  # columns of wider layers do not fit int16
 
 
@@ -27,8 +28,8 @@ def layer_tensors(layer: QuantizedLinear, codebooks: Sequence[Codebook]) -> dict
     `weight` uint8 `[bytes]`: packed indices (`halo.packing`). `tables` int8 `[classes, K]`, sorted, a shorter one
     filled up with its last value; `[out, K]` where rows have tables of their own. `tile_classes` int8. `scales`
     float16. Where there is a sparse part: `sparse_pointers` int32 `[out + 1]`, `sparse_columns` int16 or int32 `[n]`,
-    `sparse_values` int8 `[n]`, `sparse_scales` float16 `[out]`. `bias` float32, `input_scales` float16 where the layer
-    has them.
+    `sparse_values` int8 `[n]`, `sparse_scales` float16 `[out]`. `bias` float32, `input_scales` float16,
+    `activation_scale` float32 `[1]` where the layer has them.
     """
     arrays: dict[str, np.ndarray] = {}
     if layer.row_values:
@@ -46,7 +47,7 @@ def layer_tensors(layer: QuantizedLinear, codebooks: Sequence[Codebook]) -> dict
         arrays["sparse_pointers"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         arrays["sparse_columns"] = layer.sparse_cols.astype(np.int16 if n_in <= SHORT_COLUMNS else np.int32)
         arrays |= {"sparse_values": layer.sparse_values, "sparse_scales": layer.sparse_scales}
-    arrays |= {part: array for part in ("bias", "input_scales") if (array := getattr(layer, part)) is not None}
+    arrays |= {part: array for part in OPTIONAL if (array := getattr(layer, part)) is not None}
     return {part: np.ascontiguousarray(array) for part, array in arrays.items()}
 
 
@@ -115,7 +116,8 @@ def layer_of(name: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, An
         codes = unpack_tiles(arrays["weight"], tiles, table_values(arrays["tables"]), (n_out, n_in), name)
     return QuantizedLinear(
         name, codes, arrays["scales"], tiles, rows, cols, values, sparse_scales, arrays.get("bias"), facts["loss"],
-        facts["fallback"], arrays.get("input_scales"), facts["row_values"])
+        facts["fallback"], arrays.get("input_scales"), facts["row_values"],
+        arrays.get("activation_scale"))
 
 
 def stored_bytes(facts: Mapping[str, Any]) -> int:

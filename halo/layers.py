@@ -33,6 +33,7 @@ class QuantizedLinear:
         loss: tr(dW H dW^T) / tr(W H W^T), the share of the layer's output energy that is error.
         fallback: '' or what went differently from what was asked.
         input_scales: float16 `[in]`: inputs are divided by them before they become int8; None for 1.
+        activation_scale: float32 `[1]`: of all inputs of the layer; None: each token has its own.
         row_values: where every row has a table of its own, how many int8 values that holds; 0: codes are those of the
             tiles' codebooks.
     """
@@ -50,11 +51,12 @@ class QuantizedLinear:
     fallback: str
     input_scales: np.ndarray | None = None
     row_values: int = 0
+    activation_scale: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Make the arrays read-only."""
         for array in (self.codes, self.scales, self.sparse_rows, self.sparse_cols, self.sparse_values,
-                      self.sparse_scales, self.bias, self.input_scales):
+                      self.sparse_scales, self.bias, self.input_scales, self.activation_scale):
             if array is not None:
                 array.setflags(write=False)
 

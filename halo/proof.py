@@ -17,7 +17,7 @@ from characterization.proof_vectors import ProofClass, ProofTile, ProofVectors
 from halo.activations import HALF_RANGE, quantize_activations
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.plan import ClockClass, DvfsPlan
-from halo.runtime import int8_parts, swapped
+from halo.runtime import Int8Linear, int8_parts, swapped
 from halo.tokens import TokenWindows
 
 HEAD = "lm_head"
@@ -144,8 +144,9 @@ def record_activations(
     met: dict[str, np.ndarray] = {}
 
     def record(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            values = quantize_activations(inputs[0].flatten(0, -2).float())[0]
+        def hook(part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            x = inputs[0].flatten(0, -2).float()
+            values = (part.integers(x) if isinstance(part, Int8Linear) else quantize_activations(x))[0]
             met[name] = values.to(torch.int8).cpu().numpy()
 
         return hook

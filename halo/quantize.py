@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from characterization.artifact import Provenance
-from halo.activations import quantize_activations
+from halo.activations import fixed_scale, quantize_activations
 from halo.blocks import Arguments, enter, run_block
 from halo.codebook import Codebook
 from halo.errors import ConfigError
@@ -44,12 +44,14 @@ class QuantizeConfig:
         batch: windows run together.
         fold: R, rows of the reduction axis that share a scale.
         channel_scales: one scale per output channel instead; sums of all folds are then added before scaling.
+        static_activations: one activation scale per layer, fixed on the calibration inputs, instead of one per token.
     """
 
     windows: int = 128
     batch: int = 16
     fold: int = 128
     channel_scales: bool = False
+    static_activations: bool = False
 
 
 @dataclass(eq=False)
@@ -115,10 +117,12 @@ def quantize(
         progress: called with layers done and layers in all.
 
     Raises:
-        ConfigError: the method is unknown, or a layer has no tile map.
+        ConfigError: the method is unknown, a layer has no tile map, or static scales have no text.
         NumericsError: a layer's scales or result are not finite; the message names it.
     """
     plugin = resolve("halo.methods", job.method, Method)
+    if job.config.static_activations and not tokens.ids.size:
+        raise ConfigError("quantize.static_activations needs a calibration text to fix scales on.")
     found = list_linears(model)
     absent = [name for name in found.linears if name not in job.tiles]
     if absent:
@@ -148,10 +152,12 @@ class Seen:
     Attributes:
         hessian: sum of x x^T over calibration tokens, added in float64, float32 `[in, in]`.
         drifts: layer -> sum of W (y - x) x^T, float32 `[out, in]`.
+        scale: of all inputs, float32 `[1]`; None where each token has its own.
     """
 
     hessian: torch.Tensor
     drifts: Mapping[str, torch.Tensor]
+    scale: torch.Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +215,7 @@ def run_layers(
     with torch.no_grad():
         for index, block in enumerate(blocks[: last + 1]):
             linears = of_block[index]
-            if plugin.sequential and tokens.ids.size and inputs is None:
+            if (plugin.sequential or config.static_activations) and tokens.ids.size and inputs is None:
                 inputs = inputs_of_block(model, blocks, tokens, config)
             done: list[QuantizedLinear] = []
             for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
@@ -218,11 +224,12 @@ def run_layers(
                     # While a layer is quantized, only its own weights are float32 beside its Hessian.
                     with held(block, choose_device()):
                         seen = see_inputs(model, block, {name: linears[name] for name in group}, inputs, done,
-                                          config.fold)
+                                          config)
                 for name in group:
                     if name in missing:
                         task = tasks.make(name, seen)
                         made = plugin.quantize_layer(task, tasks.job.method_config)
+                        made = with_scale(made, None if seen is None else seen.scale)
                         if not task.hessian.any():
                             made = replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
                         save_linear(layer_file(folder, name), made, tasks.job.codebooks)
@@ -257,6 +264,20 @@ class FinishedLayers(Sequence[QuantizedLinear]):
         return load_linear(layer_file(self.folder, self.names[index]), self.names[index])
 
 
+def with_scale(made: QuantizedLinear, scale: torch.Tensor | None) -> QuantizedLinear:
+    """Return a layer with a fixed scale for its activations, if there is one.
+
+    Raises:
+        ConfigError: it divides its inputs by scales of its own.
+    """
+    if scale is None:
+        return made
+    if made.input_scales is not None:
+        raise ConfigError(f"{made.name}: its method scales inputs, for which there are no static activation scales; "
+                          "leave quantize.static_activations out.")
+    return replace(made, activation_scale=scale.cpu().numpy())
+
+
 def layer_file(folder: Path, name: str) -> Path:
     """Return where a finished layer is kept."""
     return folder / f"{name}.safetensors"
@@ -286,30 +307,37 @@ def input_groups(
 
 def see_inputs(
     model: nn.Module, block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs,
-    done: list[QuantizedLinear], fold: int,
+    done: list[QuantizedLinear], config: QuantizeConfig,
 ) -> Seen | None:
     """Return the moments of the inputs that `linears` share, behind the layers of their block that are `done`.
 
     None where the block never calls them.
     """
     device, first = next(model.parameters()).device, next(iter(linears.values()))
-    parts = {layer.name: Int8Linear(layer, fold).to(device) for layer in done}
+    parts = {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}
     hessian = torch.zeros(first.in_features, first.in_features, dtype=torch.float64, device=device)
     drifts = {name: torch.zeros_like(linear.weight, dtype=torch.float32) for name, linear in linears.items()}
+    scale = None
+    if config.static_activations:
+        with swapped(model, parts):
+            met = [input_of(block, first, hidden, arguments)
+                   for hidden, arguments in zip(inputs.hidden, inputs.arguments, strict=True)]
+        some = [x for x in met if x is not None and x.numel()]
+        scale = fixed_scale(some) if some else None
     for hidden, original, arguments in zip(inputs.hidden, inputs.original, inputs.arguments, strict=True):
         before = input_of(block, first, original, arguments)
         with swapped(model, parts):
             after = input_of(block, first, hidden, arguments)
         if before is None or after is None:
             return None
-        values, scale = quantize_activations(after)
-        x = values * scale
+        values, scales = quantize_activations(after, scale)
+        x = values * scales
         # A gigabyte for 11008 inputs: products are added a few rows at a time.
         for start in range(0, len(hessian), ROWS_AT_ONCE):
             hessian[start : start + ROWS_AT_ONCE] += x[:, start : start + ROWS_AT_ONCE].T @ x
         for name, linear in linears.items():
             drifts[name].addmm_(((before - x) @ linear.weight.float().T).T, x)
-    return Seen(hessian.float(), drifts)
+    return Seen(hessian.float(), drifts, scale)
 
 
 def input_of(

@@ -19,7 +19,9 @@ EXACT_ROWS = 1024
 
 
 class Int8Linear(nn.Module):
-    """A quantized linear: per token int8 activations, int8 codes, fp16 scales, int8 sparse part, float32 result.
+    """A quantized linear: int8 activations, int8 codes, fp16 scales, int8 sparse part, float32 result.
+
+    Each token has its activation scale, or all have the layer's.
 
     result = ((acc_0 x s_0 + acc_1 x s_1 + ...) + sparse acc x sparse scale) x token scale + bias, where `acc_f` are
     exact integers and the sum over folds runs from the first to the last. Codes are held as int8 and widened fold by
@@ -32,17 +34,19 @@ class Int8Linear(nn.Module):
     sparse: torch.Tensor | None
     sparse_scales: torch.Tensor
     input_scales: torch.Tensor | None
+    activation_scale: torch.Tensor | None
 
     def __init__(self, layer: QuantizedLinear, fold: int) -> None:
         super().__init__()
         self.out_features, self.in_features = layer.codes.shape
         self.fold = self.in_features if layer.per_channel else fold
-        inputs = layer.input_scales
+        inputs, fixed = layer.input_scales, layer.activation_scale
         self.keep("codes", torch.from_numpy(layer.codes.copy()))
         self.keep("scales", torch.from_numpy(layer.scales.astype(np.float32).T.copy()))
         self.keep("bias", None if layer.bias is None else torch.from_numpy(layer.bias.astype(np.float32)))
         self.keep("sparse_scales", torch.from_numpy(layer.sparse_scales.astype(np.float32)))
         self.keep("sparse", sparse_matrix(layer))
+        self.keep("activation_scale", None if fixed is None else torch.from_numpy(fixed.copy()))
         self.keep("input_scales", None if inputs is None else torch.from_numpy(inputs.astype(np.float32)))
 
     def keep(self, name: str, value: torch.Tensor | None) -> None:
@@ -52,10 +56,15 @@ class Int8Linear(nn.Module):
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Int8Linear:
         return super()._apply(keeping_types(fn), recurse)  # type: ignore[no-untyped-call, no-any-return]
 
+    def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the int8 inputs for `x` `[..., in]`, held as float32 `[tokens, in]`, and their scales."""
+        flat = x.flatten(0, -2).float()
+        return quantize_activations(flat if self.input_scales is None else flat / self.input_scales,
+                                    self.activation_scale)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output `[..., out]` for `x` `[..., in]`."""
-        flat = x.flatten(0, -2).float()
-        values, scale = quantize_activations(flat if self.input_scales is None else flat / self.input_scales)
+        values, scale = self.integers(x)
         total = torch.zeros(values.shape[0], self.out_features, device=x.device)
         for index, start in enumerate(range(0, self.in_features, self.fold)):
             part = slice(start, start + self.fold)

@@ -14,7 +14,8 @@ from halo.operating_point import PointConfig
 from halo.tiles import TileMap
 
 CODES = np.arange(-128, 128)
-ARRAYS = ("codes", "scales", "sparse_rows", "sparse_cols", "sparse_values", "sparse_scales", "bias", "input_scales")
+ARRAYS = ("codes", "scales", "sparse_rows", "sparse_cols", "sparse_values", "sparse_scales", "bias", "input_scales",
+          "activation_scale")
 
 
 def synthetic_profile(

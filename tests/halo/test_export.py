@@ -26,15 +26,19 @@ def original(tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("export") / "model", "llama")
 
 
-def saved(original, folder, grid, *, exact=False, **options):
-    """A checkpoint of random values of one grid, scales different for every row and fold, powers of two if `exact`."""
+def saved(original, folder, grid, *, exact=False, fixed=False, **options):
+    """A checkpoint of random values of one grid, scales different for every row and fold, powers of two if `exact`.
+
+    `fixed`: one activation scale, which clips some inputs.
+    """
+    static = np.array([1 / 64], np.float32) if fixed else None
     made = synthetic_model(SHAPES, codebooks_of(synthetic_profile(), grid), fold=FOLD, tile_in=16, tile_out=16,
                            skipped={"lm_head": "kept", "model.embed_tokens": "kept"}, **options)
     rng = np.random.default_rng(5)
 
     def scaled(layer):
         power = rng.integers(-12, -8, layer.scales.shape) if exact else rng.uniform(-12, -8, layer.scales.shape)
-        return replace(layer, scales=np.exp2(power).astype(np.float16))
+        return replace(layer, scales=np.exp2(power).astype(np.float16), activation_scale=static)
 
     made = replace(made, layers=tuple(map(scaled, made.layers)))
     save_quantized(folder, original, made)
@@ -61,7 +65,8 @@ def inputs_of(model, names):
 
 @pytest.mark.filterwarnings("ignore")  # compressed-tensors', on its own code
 @pytest.mark.parametrize(("grid", "bits", "options", "strategy"), [
-    ("w4-shifted", 4, {}, "group"), ("w3-low", 4, {}, "group"), ("all", 8, {}, "group"),
+    ("w4-shifted", 4, {"fixed": True}, "group"), ("w4-shifted", 4, {}, "group"), ("w3-low", 4, {}, "group"),
+    ("all", 8, {}, "group"),
     ("all", 8, {"per_channel": True}, "channel"), ("w4-shifted", 4, {"per_channel": True}, "channel"),
 ])
 def test_transformers_computes_what_we_compute_with_int8_activations(

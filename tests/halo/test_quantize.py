@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from halo.assignment import choose_classes
-from halo.checkpoint import save_quantized
+from halo.checkpoint import load_quantized, read_quantization, save_quantized
 from halo.codebook import Codebook, grid_codebook
 from halo.errors import ConfigError
+from halo.hf import load
 from halo.layers import dequantize
 from halo.methods import halo, rtn
 from halo.model import list_linears
@@ -18,6 +19,7 @@ from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import int8_parts, swapped
 from halo.tile_losses import measure_tile_losses
 from halo.tiles import TileConfig, uniform_map
+from halo.tokens import no_windows
 from tests.halo.synthetic import ARRAYS, synthetic_profile
 
 FAST = Codebook("fast", (-64, -32, 0, 32, 64), 1000.0)
@@ -26,10 +28,10 @@ TILES = TileConfig(16, 16, 32, 32)
 CONFIG = QuantizeConfig(windows=6, batch=2, fold=32)
 
 
-def run(case, work, **options):
+def run(case, work, config=CONFIG, **options):
     maps = choose_classes(measure_tile_losses(case.loaded.model, case.sensitivity, (FAST, SLOW), TILES), "bal").maps
     made = options.pop("method_config", halo.Config())
-    job = Job((FAST, SLOW), maps, "halo", made, CONFIG, options.pop("prices", None))
+    job = Job((FAST, SLOW), maps, "halo", made, config, options.pop("prices", None))
     return quantize(case.loaded.model, case.tokens, case.sensitivity, job, work, "halo-bal", **options)
 
 
@@ -167,3 +169,27 @@ def test_a_layer_without_a_tile_map_is_named(cases, tmp_path):
     with pytest.raises(ConfigError, match=r"no tile map for model.layers.0.self_attn.q_proj, .*; were the tiles"):
         quantize(case.loaded.model, case.tokens, case.sensitivity, Job((FAST,), {}, "rtn", rtn.Config(), CONFIG),
                  tmp_path)
+
+
+def test_static_scales_are_one_for_all_tokens_and_fixed_on_what_quantized_layers_give(cases, tmp_path):
+    case = cases["llama"]
+    made = run(case, tmp_path / "work", replace(CONFIG, static_activations=True))
+    scales = {layer.name.partition("layers.")[2]: layer.activation_scale for layer in made.layers}
+    assert all(scale.shape == (1,) and scale.dtype == np.float32 and scale > 0 for scale in scales.values())
+    assert len({scales[f"0.self_attn.{part}_proj"].item() for part in "qkv"}) == 1
+    assert len({scale.item() for scale in scales.values()}) == 8  # four inputs to each of two blocks
+    parts = int8_parts(case.loaded.model, made)
+    x = 3 * torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
+    name = "model.layers.0.self_attn.q_proj"
+    values, scale = parts[name].integers(x)
+    assert torch.equal(values, torch.round(x / float(scale)).clamp(-128, 127))
+    save_quantized(tmp_path / "folder", case.loaded.folder, made)
+    again = load_quantized(tmp_path / "folder")
+    assert equal(again, made)
+    assert read_quantization(tmp_path / "folder")["activations"]["strategy"] == "tensor"
+    with swapped(case.loaded.model, parts), torch.no_grad():
+        ids = torch.arange(40).view(2, 20)
+        assert torch.equal(case.loaded.model(input_ids=ids).logits, load(tmp_path / "folder")(input_ids=ids).logits)
+    with pytest.raises(ConfigError, match="static_activations needs a calibration text"):
+        quantize(case.loaded.model, no_windows(), case.sensitivity,
+                 Job((FAST, SLOW), {}, "halo", halo.Config(), replace(CONFIG, static_activations=True)), tmp_path)
