@@ -5,15 +5,16 @@
     python benchmarks/quantizer.py mix --config examples/demo/demo.toml
     python benchmarks/quantizer.py ratios build/demo/results halo-16 gptq-w4a8-grouped
 
-`ablation` quantizes onto one searched codebook of at most so many values, with everything and with one technique left
-out at a time, and prints net KL, the ratio to everything with its paired 95 % bootstrap interval over windows, the
-values' energy over everything's, bits, and CPU seconds of quantizing and measuring. `transforms` does the same for the
-model smoothed, rotated or both before anything is measured, each with the codebook searched for it. `mix` goes from
-all tiles in the fast class to all in the slow one, at a quarter, half and three quarters of the energy between: tiles
-chosen by a budget of energy that prices codes too, by a budget at the configured price, and by the paper's rule (tiles
-of most mean squared gradient are slow) at the same price; beside each KL its ratio to the straight line between the
-ends at the same energy, and to the paper's rule, with intervals. `ratios` prints the ratio of two methods that `halo
-run` or `halo evaluate --methods` has measured. What an earlier call finished is taken from the run's folder.
+`ablation` quantizes onto one searched codebook of at most so many values, with everything, with one technique left
+out at a time, with a codebook for each layer and with static activation scales, and prints net KL, the ratio to
+everything with its paired 95 % bootstrap interval over windows, the values' energy over everything's, bits, and CPU
+seconds of quantizing and measuring. `transforms` does the same for the model smoothed, rotated or both before
+anything is measured, each with the codebook searched for it. `mix` goes from all tiles in the fast class to all in
+the slow one, at a quarter, half and three quarters of the energy between: tiles chosen by a budget of energy that
+prices codes too, by a budget at the configured price, and by the paper's rule (tiles of most mean squared gradient
+are slow) at the same price; beside each KL its ratio to the straight line between the ends at the same energy, and to
+the paper's rule, with intervals. `ratios` prints the ratio of two methods that `halo run` or `halo evaluate
+--methods` has measured. What an earlier call finished is taken from the run's folder.
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ from pathlib import Path
 import numpy as np
 
 from halo.budget import Budget
+from halo.codebook_search import layer_codebooks
 from halo.config import read_config
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.methods.halo import Config
-from halo.preparation import Prepared, assign_within, job_of, make_quantized, prepare, priced_to
+from halo.model import list_linears
+from halo.preparation import Prepared, assign_within, job_of, prepare, priced_to
 from halo.prices import relative_energy
-from halo.quantize import quantize
+from halo.quantize import Job, quantize
 from halo.recipes import METHODS, W8A8, Recipe, variant_recipe
 from halo.results import load_accuracy
-from halo.tiles import TileMap
+from halo.tiles import TileMap, uniform_map
 from halo.transform import TransformConfig
 
 RESAMPLES, SEED = 2000, 20261120
@@ -58,9 +61,11 @@ def ratio_words(own: np.ndarray, base: np.ndarray) -> str:
     return f"{own.mean() / base.mean():.3f} [{low:.3f} .. {high:.3f}]"
 
 
-def ablations(config: Config) -> dict[str, Config]:
-    """Return everything, and everything but one technique."""
-    return {
+def ablations(prepared: Prepared, recipe: Recipe) -> dict[str, Job]:
+    """Return everything, everything but one technique, and what is done only where it is asked for."""
+    job = job_of(prepared, recipe)
+    config: Config = job.method_config
+    techniques = {
         "everything": config,
         "without coordinate descent and refit": replace(config, sweeps=0, refit=False),
         "without refit": replace(config, refit=False),
@@ -69,9 +74,24 @@ def ablations(config: Config) -> dict[str, Config]:
         "without activation order": replace(config, act_order=False),
         "3-sigma and salient sparse part": replace(config, sparse=replace(config.sparse, rule="sigma")),
     }
+    jobs = {name: replace(job, method_config=options) for name, options in techniques.items()}
+    jobs["a codebook for each layer"] = with_own_codebooks(prepared, job)
+    jobs["static activation scales"] = replace(job, config=replace(job.config, static_activations=True))
+    return jobs
 
 
-def ablation(path: Path, overrides: list[str], values: int) -> None:
+def with_own_codebooks(prepared: Prepared, job: Job) -> Job:
+    """Return a job in which each layer has the best as many values of those as fast as the common codebook's."""
+    config, model = prepared.config, prepared.loaded.model
+    books = layer_codebooks(model, prepared.profile, prepared.sensitivity, config.codebook, job.codebooks[0],
+                            config.points, config.prices)
+    linears = list_linears(model).linears
+    maps = {name: uniform_map(name, linears[name].out_features, linears[name].in_features, config.tiles, position)
+            for position, name in enumerate(books)}
+    return replace(job, codebooks=tuple(books.values()), tiles=maps)
+
+
+def ablation(path: Path, overrides: list[str], values: int, rows: list[str]) -> None:
     """Print the table of techniques."""
     config = read_config(path, overrides)
     recipe = replace(METHODS[f"halo-{values}"], options={})
@@ -81,9 +101,11 @@ def ablation(path: Path, overrides: list[str], values: int) -> None:
     whole = 0.0
     print(f"{values} values: {prepared.single[values].codes}")
     print(f"{'technique':40s} {'net KL':>8s} {'ratio to everything':>24s} {'energy':>7s} {'bits':>7s} {'CPU s':>6s}")
-    for name, options in ablations(job_of(prepared, recipe).method_config).items():
+    for name, job in ablations(prepared, recipe).items():
+        if found and rows and name not in rows:
+            continue
         began = time.process_time()
-        made, found[name] = measured(prepared, replace(recipe, label=name), options, judge)
+        made, found[name] = measured(prepared, job, name, judge)
         whole = whole or spent_by(made, prepared)
         energy, bits = spent_by(made, prepared) / whole, made.effective_bits().total
         ratio = ratio_words(found[name], found["everything"])
@@ -109,20 +131,17 @@ def transforms(path: Path, overrides: list[str], values: int) -> None:
         began = time.process_time()
         prepared = prepare(replace(config, transform=transform), (recipe,), progress)
         judge = judge or make_judge(config, prepared.original, progress)
-        made, kl = measured(prepared, replace(recipe, label=name), job_of(prepared, recipe).method_config, judge)
+        made, kl = measured(prepared, job_of(prepared, recipe), name, judge)
         plain, whole = (plain if len(plain) else kl), whole or spent_by(made, prepared)
         print(f"{name:26s} {kl.mean():8.5f} {ratio_words(kl, plain):>24s} {spent_by(made, prepared) / whole:7.4f} "
               f"{made.effective_bits().total:7.3f} {time.process_time() - began:6.0f}", flush=True)
 
 
-def measured(
-    prepared: Prepared, recipe: Recipe, options: Config, judge: Judge
-) -> tuple[QuantizedModel, np.ndarray]:
-    """Return the model quantized with the method's `options`, and its net KL per window."""
-    method = dict(prepared.config.method) | {recipe.method: options}
-    own = replace(prepared, config=replace(prepared.config, method=method))
-    quantized = make_quantized(own, recipe, progress)
-    return quantized, judge.accuracy(quantized, kept_in(prepared, quantized), recipe.label, own.loaded.model).window_kl
+def measured(prepared: Prepared, job: Job, label: str, judge: Judge) -> tuple[QuantizedModel, np.ndarray]:
+    """Return what a job makes, and its net KL per window."""
+    made = quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job, prepared.config.out / "work",
+                    label, lambda done, total: progress(f"quantize {label}", done, total))
+    return made, judge.accuracy(made, kept_in(prepared, made), label, prepared.loaded.model).window_kl
 
 
 def spent_by(made: QuantizedModel, prepared: Prepared) -> float:
@@ -259,6 +278,7 @@ def main() -> None:
     table.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
     table.add_argument("--set", action="append", default=[], dest="overrides")
     table.add_argument("--values", type=int, choices=(8, 9, 16), default=16)
+    table.add_argument("--row", action="append", default=[], dest="rows", help="only this row beside everything")
     before = commands.add_parser("transforms")
     before.add_argument("--config", type=Path, default=Path("examples/demo/demo.toml"))
     before.add_argument("--set", action="append", default=[], dest="overrides")
@@ -272,7 +292,7 @@ def main() -> None:
     pair.add_argument("base")
     asked = parser.parse_args()
     if asked.command == "ablation":
-        ablation(asked.config, asked.overrides, asked.values)
+        ablation(asked.config, asked.overrides, asked.values, asked.rows)
     elif asked.command == "transforms":
         transforms(asked.config, asked.overrides, asked.values)
     elif asked.command == "mix":

@@ -8,7 +8,7 @@ one point of it per class. No value is named anywhere: tables and weights decide
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -148,6 +148,25 @@ def search_one(
     return search_class(make_question(model, profile, sensitivity, config, points, prices), values, math.inf)
 
 
+def layer_codebooks(
+    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig, shared: Codebook,
+    points: PointConfig | None = None, prices: PriceConfig | None = None,
+) -> dict[str, Codebook]:
+    """Return for each layer of `model` the best as many values for it alone, of those as fast as `shared`'s slowest."""
+    points, prices = points or PointConfig(), prices or PriceConfig()
+    linears = list_linears(model).linears
+    n_weights = sum(linear.weight.numel() for linear in linears.values())
+    delay_ps, reaches = planned_bounds(profile, points), np.linspace(1.2, 4.4, config.scales)
+    limit = delay_ps[profile.positions(shared.codes)].max()
+    allowed, found = np.union1d(WEIGHTS[delay_ps <= limit], [0]), {}
+    for name, linear in linears.items():
+        part = replace(prices, energy=prices.energy * linear.weight.numel() / n_weights)
+        question = Question(weight_histogram(model, sensitivity, config.fold, (name,)), profile, points, config, part)
+        codes = best_codes(question, allowed, len(shared.codes), reaches).codes
+        found[name] = make_codebook(f"{shared.name} of {name}", codes, profile, points)
+    return found
+
+
 def make_question(
     model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
     points: PointConfig | None, prices: PriceConfig | None,
@@ -157,14 +176,20 @@ def make_question(
     return Question(histogram, profile, points or PointConfig(), config, prices or PriceConfig())
 
 
-def weight_histogram(model: nn.Module, sensitivity: Sensitivity, fold: int) -> Histogram:
-    """Return where the model's weights lie in units of their fold's spread, weighted with Fisher x spread^2 / 2.
+def weight_histogram(
+    model: nn.Module, sensitivity: Sensitivity, fold: int, names: Collection[str] = ()
+) -> Histogram:
+    """Return where weights lie in units of their fold's spread, weighted with Fisher x spread^2 / 2.
+
+    Those of all layers of the model, or of the layers `names`.
 
     A squared error then costs nats per token, as far as weights err independently of each other.
     """
     edges = np.linspace(-HISTOGRAM_REACH, HISTOGRAM_REACH, HISTOGRAM_BINS + 1)
     mass, moment, count = np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS)
     for name, linear in list_linears(model).linears.items():
+        if names and name not in names:
+            continue
         weight = linear.weight.detach().double().cpu().numpy()
         fisher = sensitivity.layers[name].read("fisher")
         kept = np.abs(weight) <= OUTLIER_SIGMAS * weight.std()
