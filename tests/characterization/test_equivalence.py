@@ -72,7 +72,7 @@ def reference_folder(tmp_path, name, old, new):
 @pytest.mark.parametrize(("name", "registers", "weights"), [
     ("systolic_pe", 50, 256), ("systolic_pe_booth", 50, 256), ("systolic_pe_csa", 74, 2 * 256),
     ("systolic_pe_baugh_wooley", 74, 2 * 256), ("systolic_pe_bypass", 74, 2 * 256), ("systolic_pe_int4", 66, 2 * 16),
-    ("systolic_pe_pot", 66, 2 * 16),
+    ("systolic_pe_pot", 66, 2 * 16), ("systolic_pe_lean", 50, 256),
 ])
 def test_a_pe_is_proved_for_every_weight_with_all_else_free(name, registers, weights):
     seen = []
