@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, linprog
 from scipy.sparse import coo_array
 
 from halo.errors import ConfigError
+from halo.mixed_integer import solve_mixed_integer
 
 EXACT_ITEMS = 20_000
 SECONDS = 60.0
@@ -127,9 +128,10 @@ def branch_and_bound(choices: Choices, left: list[float]) -> tuple[np.ndarray | 
     usage = np.stack([each.ravel() for each in choices.usage.values()])
     loss = np.where(allowed, choices.loss.ravel(), 0.0)
     unit = max(float(loss.max()), 1e-300)
-    found = milp(loss / unit, integrality=np.ones(items * options), bounds=Bounds(0, allowed.astype(float)),
-                 constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(usage, -np.inf, left)],
-                 options={"time_limit": SECONDS, "mip_rel_gap": CLOSE})
+    found = solve_mixed_integer(
+        loss / unit, np.ones(items * options), Bounds(0, allowed.astype(float)),
+        [LinearConstraint(one_each, 1, 1), LinearConstraint(usage, -np.inf, left)],
+        {"time_limit": SECONDS, "mip_rel_gap": CLOSE})
     picks = None if found.x is None else found.x.reshape(items, options).argmax(1)
     return picks, found.status in (OPTIMAL, INFEASIBLE)
 

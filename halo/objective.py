@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint
 from scipy.sparse import coo_array
 
+from halo.mixed_integer import solve_mixed_integer
 from halo.schedule import (
     Changes,
     Columns,
@@ -175,8 +176,8 @@ def solve_milp(
     if size > MAX_COLUMNS:
         return None, f"no MILP: {size} arrangements could be better, at most {MAX_COLUMNS} are searched"
     model = Flow(columns, changes)
-    result = milp(model.cost, constraints=model.constraints(max_time_s), integrality=model.integrality,
-                  bounds=Bounds(0, 1), options={"node_limit": nodes, "mip_rel_gap": 1e-6})
+    result = solve_mixed_integer(model.cost, model.integrality, Bounds(0, 1), model.constraints(max_time_s),
+                                 {"node_limit": nodes, "mip_rel_gap": 1e-6})
     if result.x is None:
         return None, f"MILP (HiGHS): nothing found in {nodes} nodes"
     chosen = model.chosen(result.x)

@@ -1,3 +1,4 @@
+import ctypes
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from halo.errors import ConfigError
 from halo.knapsack import Choices, solve, total
+from halo.mixed_integer import silent_stdout
 
 
 def made(seed, items, options):
@@ -49,6 +51,17 @@ def test_twenty_thousand_items_are_solved_exactly():
     found = solve(choices, {"time": 9_000.0})
     assert found.gap <= 1e-6
     assert total(choices.usage["time"], found.picks) <= 9_000.0
+
+
+def test_the_solver_prints_nothing_and_what_was_printed_before_still_arrives(capfd):
+    libc = ctypes.CDLL(None)
+    libc.puts(b"before")
+    solve(made(6, 300, 3), {"time": 140.0, "energy": 150.0})  # HiGHS prints a line here, past its options
+    with silent_stdout():
+        libc.puts(b"unseen")
+    libc.puts(b"after")
+    libc.fflush(None)
+    assert capfd.readouterr().out == "before\nafter\n"
 
 
 def test_without_budgets_the_least_loss_is_taken():
