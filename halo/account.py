@@ -46,6 +46,7 @@ class CompareConfig:
         shape: preset or folder of another model's shapes; '' for the run's own.
         varied: whether margins, corners and switches are varied too.
         tables: energies by move of the activation, of some of the profiles' netlists: activations then vary too.
+        beside: `out` folders of other finished runs, at another price, say, whose methods contend too.
     """
 
     profiles: tuple[Path, ...]
@@ -54,6 +55,7 @@ class CompareConfig:
     shape: str = ""
     varied: bool = False
     tables: tuple[Path, ...] = ()
+    beside: tuple[Path, ...] = ()
 
 
 def compare_run(
@@ -64,21 +66,44 @@ def compare_run(
     KL and perplexity are those that the run measured. Tables, waterfalls and fronts are written to `out`/compare.
 
     Raises:
-        OutputError: the run is not finished.
-        ConfigError: a label that it does not have, or a dedicated PE without a method.
+        OutputError: a run is not finished.
+        ConfigError: a label that none has, runs of another model or text, or a dedicated PE without a method.
     """
     facts = load_run(config.out)
-    if unknown := sorted(set(wanted.methods) - set(facts["labels"])):
-        raise ConfigError(f"no {', '.join(unknown)} in {config.out}; the run has {', '.join(facts['labels'])}.")
-    chosen = {facts["labels"][0], *wanted.methods} if wanted.methods else set(facts["labels"])
-    labels = [label for label in facts["labels"] if label in chosen]
-    merits = {label: load_merit(config.out / RESULTS / label) for label in labels}
-    models = {label: load_quantized(config.out / "models" / label) for label in labels}
+    homes = methods_of(facts, config.out, wanted.beside)
+    if unknown := sorted(set(wanted.methods) - set(homes)):
+        raise ConfigError(f"no {', '.join(unknown)} in {config.out}; the run has {', '.join(homes)}.")
+    chosen = {facts["labels"][0], *wanted.methods} if wanted.methods else set(homes)
+    homes = {label: home for label, home in homes.items() if label in chosen}
+    merits = {label: load_merit(out / RESULTS / name) for label, (out, name) in homes.items()}
+    models = {label: load_quantized(out / "models" / name) for label, (out, name) in homes.items()}
     shape = find_shape(wanted.shape) if wanted.shape else facts["model_config"]
     work = workloads(config, shape)["prefill"]
     if wanted.shape:
         work = replace(work, name=f"{Path(wanted.shape).name}-{work.name}")
-    return [compare_on(path, config, wanted, models, merits, work, progress) for path in wanted.profiles]
+    recorded = [out / RESULTS / name for out, name in homes.values()]
+    return [compare_on(path, config, wanted, models, merits, work, recorded, progress) for path in wanted.profiles]
+
+
+def methods_of(facts: Mapping[str, Any], out: Path, beside: Sequence[Path]) -> dict[str, tuple[Path, str]]:
+    """Return where each method lies that is compared, its run's folder and its name there, by the label it has here.
+
+    Those of other runs have the name of their folder behind their own.
+
+    Raises:
+        OutputError: a run is not finished.
+        ConfigError: a run's KL is not comparable: it is of another model, text, or protocol.
+    """
+    found = {label: (out, label) for label in facts["labels"]}
+    for other in beside:
+        theirs = load_run(other)
+        for what in ("model", "text"):
+            if theirs["inputs"][what] != facts["inputs"][what]:
+                raise ConfigError(f"--beside {other}: a run of another {what} than {out}; their KL cannot be compared.")
+        if theirs["config"]["evaluation"] != facts["config"]["evaluation"]:
+            raise ConfigError(f"--beside {other}: evaluated otherwise than {out}; their KL cannot be compared.")
+        found |= {f"{label} ({other.name})": (other, label) for label in theirs["labels"]}
+    return found
 
 
 def load_merit(folder: Path) -> Merit:
@@ -93,7 +118,7 @@ def load_merit(folder: Path) -> Merit:
 
 def compare_on(
     path: Path, config: RunConfig, wanted: CompareConfig, models: Mapping[str, QuantizedModel],
-    merits: Mapping[str, Merit], work: Workload, progress: Progress | None,
+    merits: Mapping[str, Merit], work: Workload, recorded_in: Sequence[Path], progress: Progress | None,
 ) -> tuple[Grid, ...]:
     """Return the tables on one MAC, and write them."""
     profile, points, linear = load_mac(path), config.points, linear_only(work)
@@ -114,7 +139,7 @@ def compare_on(
              "The paper's own accounting": (paper_grid(found, models, merits), published_grid())}
     if wanted.varied:
         tables = [load_table(table) for table in wanted.tables]
-        recorded = recorded_moves(load_vectors(config.out / RESULTS / label) for label in models) if tables else None
+        recorded = recorded_moves(map(load_vectors, recorded_in)) if tables else None
         others = profiles_under(profile, tables, recorded) if recorded is not None else {}
         grids["How far ratios move"] = (range_grid(
             contenders, points, config.dvfs, linear, step_of(progress, f"{path.name}, varied"), profiles=others,

@@ -22,6 +22,9 @@ def compare(
     tables: Annotated[
         list[Path] | None, typer.Option("--energy-table", help="of a MAC: --ranges varies activations too")
     ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option("--beside", help="folder(s) of other finished runs of the model: contend too")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="table.key=value")] = None,
 ) -> None:
     """Compare a run's methods at one voltage, one throughput and one power; say where each gain comes from.
@@ -36,7 +39,7 @@ def compare(
 
     chosen = read_config(config, overrides or ())
     wanted = CompareConfig(tuple(profiles or [chosen.profile]), tuple(methods.replace(",", " ").split()),
-                           tuple(dedicated or ()), shape, varied, tuple(tables or ()))
+                           tuple(dedicated or ()), shape, varied, tuple(tables or ()), tuple(beside or ()))
     with progress_bars() as progress:
         made = compare_run(chosen, wanted, progress)
     for grids in made:

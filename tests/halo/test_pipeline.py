@@ -323,6 +323,19 @@ def test_a_finished_run_is_compared_on_any_mac(finished, tmp_path):
         compare_run(config, CompareConfig((root / "mac.nc",), ("halo-x",)))
 
 
+def test_methods_of_another_run_contend_if_their_kl_can_be_compared(finished, tmp_path):
+    root, config, _, _ = finished
+    shutil.copytree(config.out, tmp_path / "dear")
+    (grids,) = compare_run(config, CompareConfig((root / "mac.nc",), ("halo-bal (dear)",), beside=(tmp_path / "dear",)))
+    assert [row[0] for row in grids[0].rows] == ["rtn-w8a8", "halo-bal (dear)"]
+    facts = json.loads((tmp_path / "dear" / "run.json").read_text())
+    for change, why in (({"inputs": {**facts["inputs"], "text": "1"}}, "a run of another text than"),
+                        ({"config": {**facts["config"], "evaluation": {}}}, "evaluated otherwise than")):
+        (tmp_path / "dear" / "run.json").write_text(json.dumps({**facts, **change}))
+        with pytest.raises(ConfigError, match=rf"--beside .*dear: {why} .*; their KL cannot be compared"):
+            compare_run(config, CompareConfig((root / "mac.nc",), beside=(tmp_path / "dear",)))
+
+
 def test_a_comparison_has_dedicated_pes_and_shapes_of_larger_models(finished, tmp_path):
     root, config, _, _ = finished
     corners = [SIGN_OFF[0], *SIGN_OFF[1:3]]
