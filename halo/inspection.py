@@ -28,6 +28,7 @@ class LayerView:
         fallback: '' or what went differently from what was asked.
         histogram: how many weights of the dense part have each value of -128..127, int64 `[256]`; sparse positions are
             not counted.
+        activation_scale: of all inputs; 0 where each token has its own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LayerView:
     loss: float
     fallback: str
     histogram: np.ndarray
+    activation_scale: float
 
     @property
     def n_values(self) -> int:
@@ -60,6 +62,7 @@ class FolderView:
         codebooks: name -> values.
         skipped: module -> why it is not quantized.
         other_weights: numbers stored for what is not quantized.
+        transform: what was done to the model before, '' for nothing.
     """
 
     method: str
@@ -69,6 +72,7 @@ class FolderView:
     layers: tuple[LayerView, ...]
     skipped: dict[str, str]
     other_weights: int
+    transform: str
 
     @property
     def quantized_weights(self) -> int:
@@ -85,7 +89,7 @@ class FolderView:
         return {"method": self.method, "fold": self.fold, "bits": self.bits,
                 "codebooks": {name: list(codes) for name, codes in self.codebooks.items()}, "layers": layers,
                 "skipped": self.skipped, "quantized_weights": self.quantized_weights,
-                "other_weights": self.other_weights}
+                "other_weights": self.other_weights, "transform": self.transform}
 
 
 def inspect_folder(folder: Path) -> FolderView:
@@ -100,7 +104,8 @@ def inspect_folder(folder: Path) -> FolderView:
     shards, names = open_shards(folder), {layer.name for layer in layers}
     others = sum(shards.size(key) for key in shards.files if key.rpartition(".")[0] not in names)
     return FolderView(quantized.method, quantized.fold, asdict(bits) | {"total": bits.total},
-                      {book.name: book.codes for book in quantized.codebooks}, layers, dict(quantized.skipped), others)
+                      {book.name: book.codes for book in quantized.codebooks}, layers, dict(quantized.skipped), others,
+                      quantized.transform)
 
 
 def view_layer(layer: QuantizedLinear, quantized: QuantizedModel) -> LayerView:
@@ -113,4 +118,5 @@ def view_layer(layer: QuantizedLinear, quantized: QuantizedModel) -> LayerView:
               for k, book in enumerate(quantized.codebooks) if (layer.tiles.classes == k).any()}
     alone = QuantizedModel(quantized.method, quantized.codebooks, (layer,), quantized.fold, {}, quantized.provenance)
     return LayerView(layer.name, n_out, n_in, alone.effective_bits().total, shares,
-                     len(layer.sparse_values) / layer.codes.size, layer.loss, layer.fallback, histogram)
+                     len(layer.sparse_values) / layer.codes.size, layer.loss, layer.fallback, histogram,
+                     0.0 if layer.activation_scale is None else float(layer.activation_scale[0]))

@@ -47,8 +47,8 @@ def refit_rows(
     for at in range(folds):
         start = at * width
         reach = codes[:, start : start + width] @ hessian[start : start + width, start:]
-        gram[:, at, at:] = fold_sums(reach.mul_(codes[:, start:]), width)
-        gram[:, at:, at] = gram[:, at, at:]
+        sums = fold_sums(reach.mul_(codes[:, start:]), width)
+        gram[:, at, at:], gram[:, at:, at] = sums, sums
     right = fold_sums(pull * codes, width)
     # A fold of zeros has no scale of its own; a small ridge towards the old ones leaves it as it is.
     ridge = 1e-6 * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None].clamp(min=1e-30)

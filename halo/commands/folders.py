@@ -71,7 +71,8 @@ def show(view: FolderView) -> None:
 
 def tables(view: FolderView) -> list[Table]:
     """Return the tables of a folder: layers, what is not quantized, codebooks."""
-    title = f"{view.method}: {len(view.layers)} layers"
+    title = f"{view.method}: {len(view.layers)} layers" + (f", after {view.transform}" if view.transform else "")
+    title += ", static activation scales" if any(layer.activation_scale for layer in view.layers) else ""
     layers = Table("module", "out x in", "bits", "tiles' codebooks", "sparse", "values", "zeros", "error", "fallback",
                    title=title)
     for layer in view.layers:

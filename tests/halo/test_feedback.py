@@ -118,6 +118,8 @@ def test_a_refit_finds_the_scales_that_made_the_weights():
     true = torch.rand(OUT, 7, generator=torch.Generator().manual_seed(1)).half().float() + 2.0**-6
     found = refit_scales((codes * spread(true, IN, FOLD)) @ task.hessian, task.hessian, true * 1.3, codes, FOLD)
     assert torch.allclose(found, true, rtol=2e-3)
+    pull = (codes[:1] * spread(true[:1], IN, FOLD)) @ task.hessian  # a layer of one output
+    assert torch.allclose(refit_scales(pull, task.hessian, true[:1] * 1.3, codes[:1], FOLD), true[:1], rtol=2e-3)
 
 
 def test_a_fold_of_zeros_keeps_its_scale():
