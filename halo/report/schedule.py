@@ -18,6 +18,7 @@ from halo.tables import labels_of_ours
 from halo.tiles import TileMap
 
 LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+AXIS_PX = 40
 
 
 def class_colors(run: Run) -> dict[str, str]:
@@ -183,6 +184,9 @@ def timeline_chart(run: Run, shown: list[MethodResult], field: str, title: str) 
     colors, name = class_colors(run), {"MHz": "clock", "V": "supply"}[field]
     low, high = min(item[field] for item in values), max(item[field] for item in values)
     spare = max(0.15 * (high - low), 0.02 * high)
+    # One width for both axes keeps their times one above the other; a supply has only the voltages that are used.
+    volts = {"values": sorted({item["V"] for item in values}), "format": ".3~f"}
+    axis = {"minExtent": AXIS_PX} | (volts if field == "V" else {})
     return Chart(f"timeline-{name}", {
         "height": 150 if field == "MHz" else 90, "title": f"{title} over one pass",
         "params": [{"name": "plan", "value": first, "bind": {"input": "select", "options": plans, "name": "plan "}}],
@@ -191,7 +195,7 @@ def timeline_chart(run: Run, shown: list[MethodResult], field: str, title: str) 
         "encoding": {
             "x": {"field": "start", "type": "quantitative", "title": "time (µs)", "scale": {"nice": False}},
             "x2": {"field": "end"},
-            "y": {"field": field, "type": "quantitative", "title": title,
+            "y": {"field": field, "type": "quantitative", "title": title, "axis": axis,
                   "scale": {"domain": [short(low - spare), short(high + spare)], "nice": False}},
             "color": {"field": "class", "type": "nominal", "title": None,
                       "scale": {"domain": used, "range": [colors[item] for item in used]}},
