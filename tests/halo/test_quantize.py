@@ -12,7 +12,7 @@ from halo.codebook import Codebook, grid_codebook
 from halo.errors import ConfigError
 from halo.hf import load
 from halo.layers import dequantize
-from halo.methods import halo, rtn
+from halo.methods import awq, halo, rtn
 from halo.model import list_linears
 from halo.operating_point import PointConfig
 from halo.quantize import Job, QuantizeConfig, quantize
@@ -193,3 +193,15 @@ def test_static_scales_are_one_for_all_tokens_and_fixed_on_what_quantized_layers
     with pytest.raises(ConfigError, match="static_activations needs a calibration text"):
         quantize(case.loaded.model, no_windows(), case.sensitivity,
                  Job((FAST, SLOW), {}, "halo", halo.Config(), replace(CONFIG, static_activations=True)), tmp_path)
+
+
+def test_methods_that_see_no_inputs_get_static_scales_too_and_those_that_scale_inputs_none(cases, tmp_path):
+    case, static = cases["opt"], replace(CONFIG, static_activations=True)
+    maps = {name: uniform_map(name, linear.out_features, linear.in_features, TILES)
+            for name, linear in list_linears(case.loaded.model).linears.items()}
+    book = grid_codebook("w4-shifted", synthetic_profile(), PointConfig())
+    asked = (case.loaded.model, case.tokens, case.sensitivity)
+    made = quantize(*asked, Job((book,), maps, "rtn", rtn.Config(), static), tmp_path)
+    assert all(layer.activation_scale is not None for layer in made.layers)
+    with pytest.raises(ConfigError, match=r"_proj: its method scales inputs, .* leave quantize.static_activations out"):
+        quantize(*asked, Job((book,), maps, "awq", awq.Config(), static), tmp_path)
