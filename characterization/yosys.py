@@ -33,6 +33,9 @@ def read_sources(request: Request, run: Any) -> None:
     # With no top given the module that nothing instantiates is taken, and the rest is looked for beside its file.
     beside = f"-libdir {request.sources[0].parent}"
     run(f"hierarchy -check -top {request.top}" if request.top else f"hierarchy -check -auto-top {beside}")
+    if request.top:
+        # Where part of a signed bus enters a module with parameters, the top is derived anew, under another name.
+        run(f"rename -top {request.top}")
     run("proc")
     if not request.hierarchy:
         run("flatten")

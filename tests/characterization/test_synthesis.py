@@ -96,6 +96,15 @@ def test_parameters_reach_the_verilog(tmp_path):
 
 
 @needs_osu018
+def test_part_of_a_signed_bus_may_enter_a_module_with_parameters(tmp_path):
+    # Yosys derives the top once more then, and calls it by its parameters.
+    part = "module half #(parameter W = 16) (input [W-1:0] a, output [W-1:0] y); assign y = ~a; endmodule\n"
+    use = f"{PRODUCT} + turned; wire [7:0] turned; half #(.W(8)) part (.a(act_in[7:0]), .y(turned))"
+    split = with_verilog(tmp_path, pe_text().replace(PRODUCT, use) + part)
+    assert synthesize(split, OSU018, tmp_path).top == "systolic_pe"
+
+
+@needs_osu018
 def test_a_width_that_the_parameters_do_not_give_is_refused(tmp_path):
     design = replace(read_design(RTL / "systolic_pe"), parameters={"ACC_WIDTH": 32})
     with pytest.raises(DesignError, match=r"widths\.acc_in = 24, the elaborated module has 32 bits; widths.acc_out"):
