@@ -104,6 +104,15 @@ def step(
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
+def start(
+    work: Working, gate: Gate, lane: int, function: U64, fresh: tuple[Any, ...], top: U64
+) -> Output:
+    """Return the output of a gate after the first edge of its pins: `step`, with nothing due and no edge yet."""
+    value, (arrival, charge, own) = U64(work.value[gate[0], lane]), fresh
+    return choose(function == value, NONE_DUE, arrival), charge, value, top, NONE_YET, NOTHING, own
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
 def close(core: FlatCore, work: Working, gate: Gate, lane: int, start: U64, output: Output) -> U64:
     """Commit what is pending, note where the edges of a net lie in a lane, and what they cost; return their end."""
     net = gate[0]
@@ -140,14 +149,46 @@ def follow_single(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def follow_one(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
-    """Do the same where one pin moves any number of times."""
+def follow_pulse(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
+    """Do the same where one pin moves and moves back: the output does likewise, or has a runt, or none."""
     net, first, row = gate[:3]
+    for place in range(lanes[0], lanes[1]):
+        lane, begun = work.lanes[place], top
+        pin = U64(core.low_of[work.mask[lane]])
+        head, pattern = U64(work.begin[core.pin_net[first + pin], lane]), U64(work.pattern[lane])
+        then = work.times[head + ONE]
+        due, there, own = arrive(core, gate, pin, pattern ^ ONE << pin, work.times[head], NONE_DUE, ZERO)
+        arrival, back, cost = arrive(core, gate, pin, pattern, then, NONE_DUE, ZERO)
+        turns = core.truth[row + (pattern ^ ONE << pin)] != work.value[net, lane]
+        commits, returns = turns & (due <= then), arrival < LIMIT
+        swung = min(max(arrival - due, NOTHING), gate[5]) - choose(commits, gate[5], NOTHING)
+        cost += own + part(gate, choose(turns & returns, swung, NOTHING))
+        cost += choose(commits, core.cost[there], FREE) + choose(commits & returns, core.cost[back], FREE)
+        work.times[top] = due
+        top += U64(commits)
+        work.times[top] = arrival
+        top += U64(commits & returns)
+        work.times[top] = NEVER
+        work.begin[net, lane] = begun
+        work.n_edges[net, lane] = top - begun
+        work.cost[lane] += cost
+        top += U64(commits)
+    return top
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
+def follow_one(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
+    """Do the same where one pin moves more often."""
+    first, row = gate[1], gate[2]
     for place in range(lanes[0], lanes[1]):
         lane = work.lanes[place]
         pin = U64(core.low_of[work.mask[lane]])
         head = U64(work.begin[core.pin_net[first + pin], lane])
-        pattern, output, time = U64(work.pattern[lane]), begin(work, net, lane, top), work.times[head]
+        pattern = U64(work.pattern[lane]) ^ ONE << pin
+        fresh = arrive(core, gate, pin, pattern, work.times[head], NONE_DUE, ZERO)
+        output = start(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
+        head += ONE
+        time = work.times[head]
         while time < LIMIT:
             pattern ^= ONE << pin
             fresh = arrive(core, gate, pin, pattern, time, NONE_DUE, ZERO)
@@ -203,32 +244,40 @@ def follow_pair(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
+def take(core: FlatCore, work: Working, gate: Gate, pins: tuple[U64, U64], pattern: U64, heads: tuple[U64, U64],
+         times: tuple[Any, Any]) -> tuple[Any, ...]:  # fmt: skip
+    """Take the next edge of two pins, or both if in one instant; return what it makes, and what then is next."""
+    (a, b), (head_a, head_b), (time_a, time_b) = pins, heads, times
+    time = choose(time_a < time_b, time_a, time_b)
+    moves_a, together = time_a == time, time_a == time_b
+    pin = choose(moves_a, a, b)
+    pattern ^= ONE << pin
+    if together:
+        pattern ^= ONE << b
+    fresh = arrive(core, gate, pin, pattern, time, NONE_DUE, ZERO)
+    if together:
+        due, cause, own = arrive(core, gate, b, pattern, time, fresh[0], fresh[1])
+        fresh = due, cause, fresh[2] + own
+    head_a += U64(moves_a)
+    head_b += ONE if together else U64(not moves_a)
+    return time, fresh, pattern, (head_a, head_b), (work.times[head_a], work.times[head_b])
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
 def follow_two(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where two pins move any number of times."""
-    net, first, row = gate[:3]
+    first, row = gate[1], gate[2]
     for place in range(lanes[0], lanes[1]):
         lane = work.lanes[place]
-        a, b = U64(core.low_of[work.mask[lane]]), U64(core.high_of[work.mask[lane]])
-        head_a = U64(work.begin[core.pin_net[first + a], lane])
-        head_b = U64(work.begin[core.pin_net[first + b], lane])
-        pattern, output = U64(work.pattern[lane]), begin(work, net, lane, top)
-        time_a, time_b = work.times[head_a], work.times[head_b]
-        time = choose(time_a < time_b, time_a, time_b)
-        while time < LIMIT:
-            moves_a, together = time_a == time, time_a == time_b
-            pin = choose(moves_a, a, b)
-            pattern ^= ONE << pin
-            if together:
-                pattern ^= ONE << b
-            fresh = arrive(core, gate, pin, pattern, time, NONE_DUE, ZERO)
-            if together:
-                due, cause, own = arrive(core, gate, b, pattern, time, fresh[0], fresh[1])
-                fresh = due, cause, fresh[2] + own
+        pins = U64(core.low_of[work.mask[lane]]), U64(core.high_of[work.mask[lane]])
+        heads = (U64(work.begin[core.pin_net[first + pins[0]], lane]),
+                 U64(work.begin[core.pin_net[first + pins[1]], lane]))  # fmt: skip
+        times, pattern = (work.times[heads[0]], work.times[heads[1]]), U64(work.pattern[lane])
+        time, fresh, pattern, heads, times = take(core, work, gate, pins, pattern, heads, times)
+        output = start(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
+        while min(times[0], times[1]) < LIMIT:
+            time, fresh, pattern, heads, times = take(core, work, gate, pins, pattern, heads, times)
             output = step(core, work, gate, time, U64(core.truth[row + pattern]), fresh, output)
-            head_a += U64(moves_a)
-            head_b += ONE if together else U64(not moves_a)
-            time_a, time_b = work.times[head_a], work.times[head_b]
-            time = choose(time_a < time_b, time_a, time_b)
         top = close(core, work, gate, lane, top, output)
     return top
 

@@ -31,6 +31,7 @@ from characterization.inertial import (
     follow_many,
     follow_one,
     follow_pair,
+    follow_pulse,
     follow_single,
     follow_two,
     tables,
@@ -183,11 +184,12 @@ def follow(core: FlatCore, work: Working, gate: int, top: U64, lanes: int) -> U6
     for lane in range(lanes):
         work.n_edges[net, lane] = 0
     sort_lanes(work, lanes)
-    single, one, pair = work.place[0, 3], work.place[ALIKE - 1, 3], work.place[ALIKE, 3]
+    single, pulse, one, pair = work.place[0, 3], work.place[1, 3], work.place[ALIKE - 1, 3], work.place[ALIKE, 3]
     two, all_of_them = work.place[2 * ALIKE - 1, 3], work.place[3 * ALIKE - 1, 3]
     own = tables(core, gate)
     top = follow_single(core, work, own, (ZERO, single), top)
-    top = follow_one(core, work, own, (single, one), top)
+    top = follow_pulse(core, work, own, (single, pulse), top)
+    top = follow_one(core, work, own, (pulse, one), top)
     top = follow_pair(core, work, own, (one, pair), top)
     top = follow_two(core, work, own, (pair, two), top)
     end: U64 = follow_many(core, work, own, (two, all_of_them), top)
