@@ -64,12 +64,6 @@ def part(gate: Gate, time: int) -> float:
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def begin(work: Working, net: int, lane: int, top: U64) -> Output:
-    """Return the output of a gate before a transition."""
-    return NONE_DUE, ZERO, U64(work.value[net, lane]), top, NONE_YET, NOTHING, FREE
-
-
-@njit(**INLINE)  # type: ignore[untyped-decorator]
 def arrive(core: FlatCore, gate: Gate, pin: int, pattern: int, time: int, due: int, cause: int) -> tuple[Any, ...]:
     """Let an edge of a pin make a pattern; return the output's earliest edge, its cause, and the pin's own cost."""
     charge = gate[3] + (pin << gate[4]) + pattern
@@ -104,10 +98,8 @@ def step(
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
-def start(
-    work: Working, gate: Gate, lane: int, function: U64, fresh: tuple[Any, ...], top: U64
-) -> Output:
-    """Return the output of a gate after the first edge of its pins: `step`, with nothing due and no edge yet."""
+def begin(work: Working, gate: Gate, lane: int, function: U64, fresh: tuple[Any, ...], top: U64) -> Output:
+    """Return the output of a gate after the first edge of its pins: nothing was due before it."""
     value, (arrival, charge, own) = U64(work.value[gate[0], lane]), fresh
     return choose(function == value, NONE_DUE, arrival), charge, value, top, NONE_YET, NOTHING, own
 
@@ -186,7 +178,7 @@ def follow_one(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64]
         head = U64(work.begin[core.pin_net[first + pin], lane])
         pattern = U64(work.pattern[lane]) ^ ONE << pin
         fresh = arrive(core, gate, pin, pattern, work.times[head], NONE_DUE, ZERO)
-        output = start(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
+        output = begin(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
         head += ONE
         time = work.times[head]
         while time < LIMIT:
@@ -274,7 +266,7 @@ def follow_two(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64]
                  U64(work.begin[core.pin_net[first + pins[1]], lane]))  # fmt: skip
         times, pattern = (work.times[heads[0]], work.times[heads[1]]), U64(work.pattern[lane])
         time, fresh, pattern, heads, times = take(core, work, gate, pins, pattern, heads, times)
-        output = start(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
+        output = begin(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
         while min(times[0], times[1]) < LIMIT:
             time, fresh, pattern, heads, times = take(core, work, gate, pins, pattern, heads, times)
             output = step(core, work, gate, time, U64(core.truth[row + pattern]), fresh, output)
@@ -307,27 +299,38 @@ def earliest(work: Working, moving: U64) -> tuple[Any, ...]:
 
 
 @njit(**INLINE)  # type: ignore[untyped-decorator]
+def take_some(
+    core: FlatCore, work: Working, gate: Gate, moving: U64, following: tuple[Any, ...], pattern: U64
+) -> tuple[Any, ...]:
+    """Take the next edges of the pins that are merged; return what they make, and the pattern."""
+    time, pick, together = following
+    pattern ^= ONE << work.pin[pick]
+    for i in range(pick + ONE, moving if together > ONE else ZERO):
+        pattern ^= U64(work.time[i] == time) << work.pin[i]
+    due, cause, cost = NONE_DUE, ZERO, FREE
+    for _ in range(ZERO, together):
+        due, cause, own = arrive(core, gate, work.pin[pick], pattern, time, due, cause)
+        cost += own
+        work.head[pick] += ONE
+        work.time[pick] = work.times[work.head[pick]]
+        while together > ONE and pick + ONE < moving and work.time[pick] != time:
+            pick += ONE
+    return (due, cause, cost), pattern
+
+
+@njit(**INLINE)  # type: ignore[untyped-decorator]
 def follow_many(core: FlatCore, work: Working, gate: Gate, lanes: tuple[U64, U64], top: U64) -> U64:
     """Do the same where any number of pins move."""
-    net, first, row = gate[:3]
+    first, row = gate[1], gate[2]
     for place in range(lanes[0], lanes[1]):
         lane = work.lanes[place]
         moving = gather(core, work, first, lane)
-        pattern, output = U64(work.pattern[lane]), begin(work, net, lane, top)
-        time, pick, together = earliest(work, moving)
-        while time < LIMIT:
-            pattern ^= ONE << work.pin[pick]
-            for i in range(pick + ONE, moving if together > ONE else ZERO):
-                pattern ^= U64(work.time[i] == time) << work.pin[i]
-            due, cause, cost = NONE_DUE, ZERO, FREE
-            for _ in range(ZERO, together):
-                due, cause, own = arrive(core, gate, work.pin[pick], pattern, time, due, cause)
-                cost += own
-                work.head[pick] += ONE
-                work.time[pick] = work.times[work.head[pick]]
-                while together > ONE and pick + ONE < moving and work.time[pick] != time:
-                    pick += ONE
-            output = step(core, work, gate, time, U64(core.truth[row + pattern]), (due, cause, cost), output)
-            time, pick, together = earliest(work, moving)
+        fresh, pattern = take_some(core, work, gate, moving, earliest(work, moving), U64(work.pattern[lane]))
+        output = begin(work, gate, lane, U64(core.truth[row + pattern]), fresh, top)
+        following = earliest(work, moving)
+        while following[0] < LIMIT:
+            fresh, pattern = take_some(core, work, gate, moving, following, pattern)
+            output = step(core, work, gate, following[0], U64(core.truth[row + pattern]), fresh, output)
+            following = earliest(work, moving)
         top = close(core, work, gate, lane, top, output)
     return top

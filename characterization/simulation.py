@@ -195,7 +195,7 @@ def run_states(engine: Engine, group: Sequence[int], states: np.ndarray) -> tupl
     if engine.check:
         for block, sinks in zip(states, out.sinks, strict=True):
             engine.check(block.T, sinks.T)
-    launch_cost = np.stack([launch_costs(engine.launch_cost, block) for block in states])
+    launch_cost = launch_costs_of_blocks(engine.launch_cost, states)
     return (
         out.settle_fs[:, settle_steps], out.cost[:, cost_steps], launch_cost[:, cost_steps],
         np.stack([edges & 0xFFFFFFFF, edges >> 32], axis=2),
@@ -264,4 +264,18 @@ def launch_costs(cost: np.ndarray, states: np.ndarray) -> np.ndarray:
     total = np.zeros(states.shape[1] - 1, np.int64)
     for costs, bits in zip(cost, states, strict=True):
         total += np.take(costs.ravel(), bits[:-1] << 1 | bits[1:])
+    return total
+
+
+def launch_costs_of_blocks(cost: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """Return the same for blocks of which most sources move alike, int64 [block, transition].
+
+    Args:
+        cost: int64 [source, bit before, bit after].
+        states: uint8 [block, source, step].
+    """
+    total = np.tile(launch_costs(cost, states[0]), (len(states), 1))
+    for index, block in enumerate(states[1:], 1):
+        others = [source for source, bits in enumerate(block) if not np.array_equal(bits, states[0, source])]
+        total[index] += launch_costs(cost[others], block[others]) - launch_costs(cost[others], states[0, others])
     return total

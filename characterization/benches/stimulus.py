@@ -135,11 +135,27 @@ def describe(design: MacDesign, config: StimulusConfig) -> str:
 def block_states(
     registers: Registers, stages: Sequence[Stage], config: StimulusConfig, blocks: Sequence[int]
 ) -> np.ndarray:
-    """Return the states of some weights' blocks, uint8 [block, step, source]."""
-    states = np.stack([weight_states(registers, config, config.weights[index]) for index in blocks])
+    """Return the states of some weights' blocks, uint8 [block, step, source], step after step in memory."""
+    first = weight_states(registers, config, config.weights[blocks[0]])
+    by_source = np.empty((first.shape[1], len(blocks), len(first)), np.uint8)
+    states = by_source.transpose(1, 2, 0)
+    for place, index in enumerate(blocks):
+        if registers.design.weight_mode == "streaming":
+            states[place] = weight_states(registers, config, config.weights[index])
+        else:  # nothing else that is drawn depends on the weight
+            states[place] = first
+            hold_weight(registers, config.weights[index], states[place])
     # All blocks at once: the gates are walked through in Python.
-    settle_stages(registers.timed, stages, states.reshape(-1, states.shape[2]))
+    settle_stages(registers.timed, stages, by_source.reshape(len(by_source), -1).T)
     return states
+
+
+def hold_weight(registers: Registers, weight: int, states: np.ndarray) -> None:
+    """Set every lane's weight in states, uint8 [step, source], in place."""
+    design = registers.design
+    codes = design.encode(np.full((1, len(design.lanes)), weight))
+    for index, lane in enumerate(design.lanes):
+        write_bits(states, registers.required_bus(lane.weight), codes[:, index])
 
 
 def settle_stages(timed: TimedNetlist, stages: Sequence[Stage], states: np.ndarray) -> None:
@@ -159,7 +175,8 @@ def operand_states(registers: Registers, operands: Operands, rng: np.random.Gene
     """Return the states in which a core holds some operands, as far as these make them, uint8 [step, source]."""
     timed = registers.timed
     # What nobody names (a shadow weight, say) stands still at a random value.
-    states = np.repeat(rng.integers(0, 2, (1, len(timed.sources)), dtype=np.uint8), len(operands.accumulator), axis=0)
+    drawn = rng.integers(0, 2, (len(timed.sources), 1), dtype=np.uint8)
+    states = np.repeat(drawn, len(operands.accumulator), axis=1).T
     for bits, values in named_values(registers, operands):
         write_bits(states, bits, values)
     return states
@@ -202,7 +219,7 @@ def named_columns(registers: Registers) -> frozenset[int]:
 
 
 def write_bits(states: np.ndarray, bits: tuple[Bit, ...], values: np.ndarray) -> None:
-    """Set the source columns of a bus to two's complement `values` [step], in place."""
+    """Set the source columns of a bus to two's complement `values` [step], or [1] for all steps, in place."""
     for position, bit in enumerate(bits):
         states[:, bit.column] = (values >> position & 1) ^ bit.inverted
 
