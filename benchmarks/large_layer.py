@@ -3,8 +3,8 @@
     python benchmarks/large_layer.py --outputs 4096 --inputs 11008
     python benchmarks/large_layer.py --outputs 11008 --inputs 4096
 
-Random weights and correlated inputs behind quantized layers stand for a layer of a 7B model; the steps are those of
-`halo.methods.halo`, in its order. Processor seconds count all threads: on N quiet cores a phase takes at best an N-th
+Random weights and correlated inputs behind quantized layers stand for a layer of a 7B model; what is watched is
+`halo.methods.halo` itself. Processor seconds count all threads: on N quiet cores a phase takes at best an N-th
 of them. With `--priced` every code is chosen by error and energy together.
 """
 
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from halo.codebook import GRIDS, Codebook
-from halo.factor import factorize
-from halo.feedback import activation_order, descend, feed_back, propagated_target
-from halo.layer_task import LayerTask, finish, spread
-from halo.levels import make_levels
+from halo.layer_task import LayerTask
 from halo.methods import halo as method
-from halo.refit import dense_target, refit_scales
 from halo.tiles import TileConfig, uniform_map
 
 FACTORS = 64  # directions that inputs share
@@ -51,42 +47,53 @@ def make_task(outputs: int, inputs: int, tokens: int, grid: str, *, priced: bool
                      uniform_map("layer", outputs, inputs, TileConfig()), 128, torch.ones(outputs), prices, drift)
 
 
+PHASES = {
+    "factorize": "factorization", "propagated_target": "propagated target",
+    "choose_sparse": "sparse part: with and without, on 512 rows", "fold_scales": "scales",
+    "feed_back": "error feedback", "target_pull": "targets x Hessian", "refit_scales": "refits", "descend": "sweeps",
+    "finish": "error of the result",
+}
+
+
+@dataclass
+class Phase:
+    """What a phase took: seconds, and the most memory of the program in megabytes."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
+
+
+@dataclass
 class Clock:
-    """Runs steps and keeps what each took."""
+    """Watches the functions that a method calls; what they call of each other counts as theirs."""
 
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, float, float]] = []
+    phases: dict[str, Phase] = field(default_factory=lambda: {name: Phase() for name in PHASES.values()})
+    running: bool = False
 
-    def take(self, name: str, step: Callable[..., Any], *arguments: Any) -> Any:
-        """Return the result of `step(*arguments)`; note its wall and processor seconds."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = step(*arguments)
-        self.rows.append((name, time.perf_counter() - wall, time.process_time() - cpu))
-        return result
+    def watched(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `step` that is watched as the phase `name`."""
+
+        def run(*arguments: Any) -> Any:
+            if self.running:
+                return step(*arguments)
+            self.running, wall, cpu = True, time.perf_counter(), time.process_time()
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            result = step(*arguments)
+            phase, self.running = self.phases[name], False
+            phase.wall_s += time.perf_counter() - wall
+            phase.cpu_s += time.process_time() - cpu
+            lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+            phase.peak_mb = max(phase.peak_mb, *(int(line.split()[1]) * 1.024e-3 for line in lines if "VmHWM" in line))
+            return result
+
+        return run
 
 
-def quantize(task: LayerTask, config: method.Config, clock: Clock) -> None:
-    """Do what `halo.methods.halo.quantize_layer` does, step by step."""
-    order = activation_order(task.hessian)
-    factor = clock.take("factorization", factorize, task.hessian, order, config.damping)
-    own, target = task, clock.take("propagated target", propagated_target, task.weight, task.drift, factor)
-    task = replace(task, weight=target)
-    sparse = clock.take("sparse part: with and without", method.choose_sparse, task, config.sparse, factor)
-    scales = clock.take("scales", method.fold_scales, task, sparse, factor)
-    levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
-    codes, values, _ = clock.take("error feedback", feed_back, task.weight, factor, levels, sparse)
-    del factor, levels, _
-    sparse = replace(sparse, values=values)
-    hessian = task.hessian.clone()
-    hessian.diagonal().add_(config.damping * hessian.diagonal().mean())
-    pull = clock.take("targets x Hessian", torch.matmul, dense_target(task.weight, values, sparse.scales), hessian)
-    for sweep in range(config.sweeps):
-        scales = clock.take(f"refit {sweep + 1}", refit_scales, pull, hessian, scales, codes, task.fold)
-        levels = make_levels(task, spread(scales, codes.shape[1], task.fold))
-        codes = clock.take(f"sweep {sweep + 1}", descend, task.weight, hessian, levels, codes, sparse)
-    scales = clock.take("last refit", refit_scales, pull, hessian, scales, codes, task.fold)
-    del pull, hessian
-    clock.take("error of the result", finish, own, codes, scales, sparse, "")
+def watch(clock: Clock) -> None:
+    """Have `clock` watch all phases of the method, as it calls them."""
+    for function, name in PHASES.items():
+        setattr(method, function, clock.watched(name, getattr(method, function)))
 
 
 def main() -> None:
@@ -100,17 +107,20 @@ def main() -> None:
     parser.add_argument("--priced", action="store_true")
     options = parser.parse_args()
     config = method.Config(sweeps=options.sweeps)
-    quantize(make_task(256, 256, 512, options.grid, priced=options.priced), config, Clock())  # numba compiles
+    method.quantize_layer(make_task(256, 256, 512, options.grid, priced=options.priced), config)  # numba compiles
     task = make_task(options.outputs, options.inputs, options.tokens, options.grid, priced=options.priced)
-    clock = Clock()
-    quantize(task, config, clock)
-    table = Table("phase", "wall s", "CPU s", title=f"{options.outputs} outputs x {options.inputs} inputs")
-    for name, wall, cpu in (*clock.rows, ("sum", *(sum(row[at] for row in clock.rows) for at in (1, 2)))):
-        table.add_row(name, f"{wall:.1f}", f"{cpu:.1f}")
+    clock, wall, cpu = Clock(), time.perf_counter(), time.process_time()
+    watch(clock)
+    layer = method.quantize_layer(task, config)
+    whole = Phase(time.perf_counter() - wall, time.process_time() - cpu, max(p.peak_mb for p in clock.phases.values()))
+    table = Table("phase", "wall s", "CPU s", "peak MB", title=f"{options.outputs} outputs x {options.inputs} inputs")
+    for name, phase in {**clock.phases, "all": whole}.items():
+        table.add_row(name, f"{phase.wall_s:.1f}", f"{phase.cpu_s:.1f}", f"{phase.peak_mb:.0f}")
     Console(width=100).print(table)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{torch.get_num_threads()} threads on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; peak "
-          f"{peak:.2f} GB, of the program and all; the Hessian in float32 is {4e-9 * options.inputs**2:.2f} GB.")
+    hessian_mb, array_mb = 4e-6 * options.inputs**2, 4e-6 * options.outputs * options.inputs
+    print(f"error {layer.loss:.6f}; {torch.get_num_threads()} threads on {os.cpu_count()} cores, load "
+          f"{os.getloadavg()[0]:.1f}; peaks are of the program and all: the Hessian in float32 takes "
+          f"{hessian_mb:.0f} MB, an array of the weights' shape {array_mb:.0f} MB.")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 
 from halo.factor import Factor
+from halo.finite import all_finite
 from halo.kernels import LARGEST_VALUE, descend_block, feed_back_block
-from halo.layer_task import SparsePart
+from halo.layer_task import ROWS_AT_ONCE, SparsePart
 from halo.levels import Levels
 
 BLOCK = 128
@@ -35,15 +36,16 @@ def propagated_target(weight: torch.Tensor, drift: torch.Tensor | None, factor: 
     """
     if drift is None or not factor.found:
         return weight
-    target = weight.clone()
-    target[:, factor.order] += drift[:, factor.order] @ factor.upper.T @ factor.upper
-    return target if bool(torch.isfinite(target).all()) else weight
+    target = torch.empty_like(weight)
+    for rows, own, moved in zip(*(torch.split(each, ROWS_AT_ONCE) for each in (target, weight, drift)), strict=True):
+        torch.add(own, factor.times_inverse(moved), out=rows)
+    return target if all_finite(target) else weight
 
 
 def feed_back(
     weight: torch.Tensor, factor: Factor, levels: Levels, sparse: SparsePart
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return codes, sparse values and losses, all float32 `[out, in]`, rounding columns in order, errors passed on.
+    """Return codes, sparse values (int8) and losses, all `[out, in]`, rounding columns in order, errors passed on.
 
     A column's loss is what its error adds to the row's e H e^T (H damped) once later columns have made up for it: a
     row's losses sum to that.
@@ -55,12 +57,13 @@ def feed_back(
         sparse: where the dense code is 0 and the weight is an int8 value x its row's scale.
     """
     rest = weight[:, factor.order]
-    codes, values, losses = torch.zeros_like(weight), torch.zeros_like(weight), torch.zeros_like(weight)
+    codes, values, losses = torch.empty_like(weight), sparse.values.clone(), torch.empty_like(weight)
     round_block = round_compiled if weight.device.type == "cpu" else round_by_torch
     for start in range(0, len(factor.order), BLOCK):
         part = slice(start, min(start + BLOCK, len(factor.order)))
         columns, upper = factor.order[part], factor.upper[part, part].contiguous()
-        codes[:, columns], values[:, columns], errors = round_block(rest[:, part], columns, upper, levels, sparse)
+        codes[:, columns], integers, errors = round_block(rest[:, part], columns, upper, levels, sparse)
+        values[:, columns] = integers.to(torch.int8)
         losses[:, columns] = errors.square()
         rest[:, part.stop :].addmm_(errors, factor.upper[part, part.stop :], alpha=-1)
     return codes, values, losses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,9 @@ from halo.layers import QuantizedLinear
 from halo.tiles import TileMap
 
 COLUMNS_AT_ONCE = 1024
+ROWS_AT_ONCE = 512
+# A row that the loss hardly sees still counts this share of the mean row, so that its prices stay finite.
+LEAST_WORTH = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +53,19 @@ class LayerTask:
         """The codebook position of every weight, int8 `[out, in]`."""
         return torch.from_numpy(self.tiles.of_weights(*self.weight.shape)).to(self.weight.device)
 
-    def only_rows(self, rows: torch.Tensor) -> LayerTask:
+    def row_blocks(self) -> Iterator[slice]:
+        """Return the rows that are worked on together: given the Hessian rows are independent, memory is that of few.
+
+        Blocks are whole tiles. Where columns are walked through by torch, all rows go at once: steps cost more there.
+        """
+        tile, count = self.tiles.tile_out, len(self.weight)
+        step = max(tile, ROWS_AT_ONCE // tile * tile) if self.weight.device.type == "cpu" else count
+        return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+    def only_rows(self, rows: torch.Tensor | slice) -> LayerTask:
         """Return the task of some rows, each a tile of its own."""
-        tiles = TileMap(self.name, self.tiles.classes[rows.numpy() // self.tiles.tile_out], self.tiles.tile_in, 1)
+        numbers = torch.arange(len(self.weight))[rows].numpy()
+        tiles = TileMap(self.name, self.tiles.classes[numbers // self.tiles.tile_out], self.tiles.tile_in, 1)
         bias, worth, drift = (None if each is None else each[rows] for each in (self.bias, self.worth, self.drift))
         return replace(self, weight=self.weight[rows], fisher=self.fisher[rows], tiles=tiles, bias=bias, worth=worth,
                        drift=drift)
@@ -80,7 +94,7 @@ class SparsePart:
 
     Attributes:
         mask: bool `[out, in]`.
-        values: integers held as float32 `[out, in]`; 0 where `mask` is not set.
+        values: int8 `[out, in]`; 0 where `mask` is not set.
         scales: float32 `[out]`, rounded to fp16.
     """
 
@@ -88,15 +102,28 @@ class SparsePart:
     values: torch.Tensor
     scales: torch.Tensor
 
-    def only_rows(self, rows: torch.Tensor) -> SparsePart:
+    def only_rows(self, rows: torch.Tensor | slice) -> SparsePart:
         """Return the part of some rows."""
         return SparsePart(self.mask[rows], self.values[rows], self.scales[rows])
 
 
 def no_sparse(weight: torch.Tensor) -> SparsePart:
     """Return the empty sparse part of `weight`."""
-    nowhere = torch.zeros_like(weight, dtype=torch.bool)
-    return SparsePart(nowhere, torch.zeros_like(weight), torch.zeros_like(weight[:, 0]))
+    nowhere, values = (torch.zeros_like(weight, dtype=kind) for kind in (torch.bool, torch.int8))
+    return SparsePart(nowhere, values, torch.zeros_like(weight[:, 0]))
+
+
+def row_worth(output: np.ndarray, n_tokens: int) -> torch.Tensor:
+    """Return what a unit of each row's error e H e^T costs, nats per token, float32 `[out]`.
+
+    Outputs erring independently, it is mean(g_i^2) / 2 per token.
+
+    Args:
+        output: mean squared gradient of each output `[out]`.
+        n_tokens: behind the Hessian.
+    """
+    worth = torch.from_numpy(output).float() / (2 * n_tokens)
+    return worth.clamp(min=LEAST_WORTH * float(worth.mean()) or 1.0)
 
 
 def spread(scales: torch.Tensor, in_features: int, fold: int) -> torch.Tensor:
@@ -133,13 +160,24 @@ def finish(
     Raises:
         NumericsError: the result is not finite.
     """
-    approximate = codes * spread(scales, codes.shape[1], task.fold) + sparse.values * sparse.scales[:, None]
-    loss = relative_error(task.weight - approximate, task.weight, task.hessian)
+    loss = loss_of(task, codes, scales, sparse)
     if not np.isfinite(loss):
         raise NumericsError(f"{task.name}: the quantized layer is not finite; check its weights and inputs.")
     rows, cols = (index.to(torch.int32).cpu().numpy() for index in torch.nonzero(sparse.mask, as_tuple=True))
     return QuantizedLinear(
         task.name, codes.to(torch.int8).cpu().numpy(), scales.half().cpu().numpy(), task.tiles, rows, cols,
-        sparse.values[sparse.mask].to(torch.int8).cpu().numpy(), sparse.scales.half().cpu().numpy(),
+        sparse.values[sparse.mask].cpu().numpy(), sparse.scales.half().cpu().numpy(),
         None if task.bias is None else task.bias.float().cpu().numpy(), loss, fallback,
     )
+
+
+def loss_of(task: LayerTask, codes: torch.Tensor, scales: torch.Tensor, sparse: SparsePart) -> float:
+    """Return the share of the layer's output energy that is error, a block of rows after the other."""
+    energies, errors = [], []
+    for rows in task.row_blocks():
+        weight, part = task.weight[rows], sparse.only_rows(rows)
+        dense = codes[rows] * spread(scales[rows], weight.shape[1], task.fold)
+        energies.append(row_errors(weight, task.hessian))
+        errors.append(row_errors(weight - (dense + part.values * part.scales[:, None]), task.hessian))
+    energy = float(torch.cat(energies).sum())
+    return 0.0 if energy == 0 else float(torch.cat(errors).sum()) / energy

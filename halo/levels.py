@@ -10,9 +10,6 @@ import torch
 from halo.layer_task import LayerTask
 from halo.rounding import nearest, padded
 
-# A row that the loss hardly sees still counts this share of the mean row, so that its prices stay finite.
-LEAST_WORTH = 1e-6
-
 
 @dataclass(frozen=True, eq=False)
 class Levels:
@@ -78,10 +75,9 @@ class Levels:
 def make_levels(task: LayerTask, scales: torch.Tensor) -> Levels:
     """Return the levels of `task` for scales of every weight `[out, in]`."""
     codes = tuple(task.codes_of(position) for position in range(len(task.codebooks)))
-    per_tile = [tuple(sorted({int(k) for k in column})) for column in task.tiles.classes.T]
+    per_tile = [tuple(np.unique(column).tolist()) for column in task.tiles.classes.T]
     used = tuple(per_tile[column // task.tiles.tile_in] for column in range(scales.shape[1]))
     worth = task.worth if task.worth is not None else torch.ones_like(scales[:, 0])
-    worth = worth.clamp(min=LEAST_WORTH * float(worth.mean()) or 1.0)
     prices = None
     if task.prices is not None:
         table = task.prices.to(scales)

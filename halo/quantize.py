@@ -18,19 +18,19 @@ from halo.blocks import Arguments, enter, run_block
 from halo.codebook import Codebook
 from halo.errors import ConfigError
 from halo.layer_file import load_linear, save_linear
-from halo.layer_task import LayerTask
+from halo.layer_task import LayerTask, row_worth
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.methods import Method
 from halo.model import choose_device, decoder_blocks, list_linears, torch_tools, transform_of
 from halo.plugins import resolve
 from halo.runtime import Int8Linear, swapped
+from halo.second_moment import no_moment
 from halo.sensitivity import Progress, Sensitivity, hooked
 from halo.streaming import held
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
-VERSION = 5
-ROWS_AT_ONCE = 1024
+VERSION = 6
 
 NO_TOKENS = "no calibration token reached it: rounded from its weights alone"
 
@@ -182,8 +182,7 @@ class TaskMaker:
         else:
             hessian = found.hessian
         fold = linear.in_features if job.config.channel_scales else job.config.fold
-        # Outputs erring independently, an error e of row i costs mean(g_i^2) e H e^T / 2 per token.
-        worth = torch.from_numpy(moments.read("output")).float().to(device) / (2 * n_tokens)
+        worth = row_worth(moments.read("output"), n_tokens).to(device)
         return LayerTask(
             name, linear.weight.detach().to(device).float(),
             None if linear.bias is None else linear.bias.detach().to(device).float(),
@@ -210,8 +209,13 @@ def run_layers(
                 for index in range(len(blocks))]
     missing = {name for name in tasks.linears if not layer_file(folder, name).exists()}
     last = max((index for index, names in enumerate(of_block) if missing & set(names)), default=-1)
-    finished = len(tasks.linears) - len(missing)
     inputs: BlockInputs | None = None
+
+    def note(name: str) -> None:
+        missing.remove(name)
+        if progress:
+            progress(len(tasks.linears) - len(missing), len(tasks.linears))
+
     with torch.no_grad():
         for index, block in enumerate(blocks[: last + 1]):
             linears = of_block[index]
@@ -219,29 +223,34 @@ def run_layers(
                 inputs = inputs_of_block(model, blocks, tokens, config)
             done: list[QuantizedLinear] = []
             for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
-                seen = None
-                if inputs and missing & set(group):
-                    # While a layer is quantized, only its own weights are float32 beside its Hessian.
-                    with held(block, choose_device()):
-                        seen = see_inputs(model, block, {name: linears[name] for name in group}, inputs, done,
-                                          config)
-                for name in group:
-                    if name in missing:
-                        task = tasks.make(name, seen)
-                        made = plugin.quantize_layer(task, tasks.job.method_config)
-                        made = with_scale(made, None if seen is None else seen.scale)
-                        if not task.hessian.any():
-                            made = replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
-                        save_linear(layer_file(folder, name), made, tasks.job.codebooks)
-                        finished += 1
-                    if inputs:
-                        done.append(load_linear(layer_file(folder, name), name))
-                    if progress:
-                        progress(finished, len(tasks.linears))
+                if wanted := {name: linears[name] for name in group if name in missing}:
+                    quantize_group(see_inputs(model, block, wanted, inputs, done, config) if inputs else None,
+                                   tuple(wanted), tasks, plugin, folder, note)
+                if inputs:
+                    done += [load_linear(layer_file(folder, name), name) for name in group]
             if inputs and index < last:
                 with held(block, choose_device()):
                     advance(model, block, done, inputs, config.fold)
     return FinishedLayers(folder, tuple(tasks.linears))
+
+
+def quantize_group(
+    seen: Seen | None, names: Sequence[str], tasks: TaskMaker, plugin: ModuleType, folder: Path,
+    note: Callable[[str], None],
+) -> None:
+    """Write the layers that share an input to `folder`, one after the other; `note` is told of each."""
+    for name in names:
+        save_linear(layer_file(folder, name), quantize_one(name, seen, tasks, plugin), tasks.job.codebooks)
+        note(name)
+
+
+def quantize_one(name: str, seen: Seen | None, tasks: TaskMaker, plugin: ModuleType) -> QuantizedLinear:
+    """Return one quantized layer; what else it took is let go."""
+    task = tasks.make(name, seen)
+    made = with_scale(plugin.quantize_layer(task, tasks.job.method_config), None if seen is None else seen.scale)
+    if task.hessian.any():
+        return made
+    return replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,33 +320,32 @@ def see_inputs(
 ) -> Seen | None:
     """Return the moments of the inputs that `linears` share, behind the layers of their block that are `done`.
 
-    None where the block never calls them.
+    None where the block never calls them. The block is float32 only meanwhile.
     """
     device, first = next(model.parameters()).device, next(iter(linears.values()))
     parts = {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}
-    hessian = torch.zeros(first.in_features, first.in_features, dtype=torch.float64, device=device)
+    moment = no_moment(first.in_features, device)
     drifts = {name: torch.zeros_like(linear.weight, dtype=torch.float32) for name, linear in linears.items()}
-    scale = None
-    if config.static_activations:
-        with swapped(model, parts):
-            met = [input_of(block, first, hidden, arguments)
-                   for hidden, arguments in zip(inputs.hidden, inputs.arguments, strict=True)]
-        some = [x for x in met if x is not None and x.numel()]
-        scale = fixed_scale(some) if some else None
-    for hidden, original, arguments in zip(inputs.hidden, inputs.original, inputs.arguments, strict=True):
-        before = input_of(block, first, original, arguments)
-        with swapped(model, parts):
-            after = input_of(block, first, hidden, arguments)
-        if before is None or after is None:
-            return None
-        values, scales = quantize_activations(after, scale)
-        x = values * scales
-        # A gigabyte for 11008 inputs: products are added a few rows at a time.
-        for start in range(0, len(hessian), ROWS_AT_ONCE):
-            hessian[start : start + ROWS_AT_ONCE] += x[:, start : start + ROWS_AT_ONCE].T @ x
-        for name, linear in linears.items():
-            drifts[name].addmm_(((before - x) @ linear.weight.float().T).T, x)
-    return Seen(hessian.float(), drifts, scale)
+    with held(block, choose_device()):
+        scale = None
+        if config.static_activations:
+            with swapped(model, parts):
+                met = [input_of(block, first, hidden, arguments)
+                       for hidden, arguments in zip(inputs.hidden, inputs.arguments, strict=True)]
+            some = [x for x in met if x is not None and x.numel()]
+            scale = fixed_scale(some) if some else None
+        for hidden, original, arguments in zip(inputs.hidden, inputs.original, inputs.arguments, strict=True):
+            before = input_of(block, first, original, arguments)
+            with swapped(model, parts):
+                after = input_of(block, first, hidden, arguments)
+            if before is None or after is None:
+                return None
+            values, scales = quantize_activations(after, scale)
+            x = values * scales
+            moment.add(x)
+            for name, linear in linears.items():
+                drifts[name].addmm_(((before - x) @ linear.weight.float().T).T, x)
+    return Seen(moment.whole(torch.float32), drifts, scale)
 
 
 def input_of(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from halo.layer_task import ROWS_AT_ONCE
 from halo.rounding import LARGEST_HALF, SMALLEST_HALF
-
-ROWS_AT_ONCE = 512
 
 
 def refit_scales(
@@ -65,6 +64,8 @@ def refit_rows(
     return torch.where(better[:, None], found, wide).float()
 
 
-def dense_target(weight: torch.Tensor, sparse_values: torch.Tensor, sparse_scales: torch.Tensor) -> torch.Tensor:
-    """Return what is left for codes x scales to stand for, `[out, in]`."""
-    return weight - sparse_values * sparse_scales[:, None]
+def target_pull(
+    weight: torch.Tensor, sparse_values: torch.Tensor, sparse_scales: torch.Tensor, hessian: torch.Tensor
+) -> torch.Tensor:
+    """Return T H, T being what is left of the weights for codes x scales to stand for, `[out, in]`."""
+    return (weight - sparse_values * sparse_scales[:, None]) @ hessian

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,9 @@ from torch import nn
 from characterization.artifact import Provenance, write_text
 from halo.blocks import Arguments, Entered, enter, leave, run_block
 from halo.errors import ConfigError, NumericsError
+from halo.finite import all_finite
 from halo.model import choose_device, decoder_blocks, digest_weights, list_linears, torch_tools
+from halo.second_moment import SecondMoment, no_moment
 from halo.shards import write_arrays
 from halo.streaming import held
 from halo.tokens import TokenWindows
@@ -88,7 +90,7 @@ class Moments:
 
     def __init__(self, linear: nn.Linear) -> None:
         out_features, in_features = linear.weight.shape
-        self.guided = torch.zeros(in_features, in_features, dtype=torch.float64)
+        self.guided = no_moment(in_features)
         self.fisher = torch.zeros(out_features, in_features, dtype=torch.float64)
         self.absgrad = torch.zeros_like(self.fisher)
         self.output = torch.zeros(out_features, dtype=torch.float64)
@@ -97,7 +99,7 @@ class Moments:
         """Add inputs `[..., in]` and output gradients `[..., out]` of whole windows; some models flatten them."""
         flat_x, flat_g = x.flatten(0, -2), gradient.flatten(0, -2)
         squared = flat_g.square()
-        self.guided += (flat_x.T @ (flat_x * squared.mean(1, keepdim=True))).double().cpu()
+        self.guided.add(flat_x, squared.mean(1, keepdim=True))
         self.fisher += (squared.T @ flat_x.square()).double().cpu()
         self.output += squared.sum(0).double().cpu()
         grouped_x, grouped_g = (flat.reshape(-1, window, flat.shape[1]) for flat in (flat_x, flat_g))
@@ -105,7 +107,7 @@ class Moments:
 
     def arrays(self, fisher_tokens: int) -> dict[str, np.ndarray]:
         """Return the moments to save, as means over tokens."""
-        return {"guided": (self.guided / fisher_tokens).numpy(),
+        return {"guided": self.guided.whole(torch.float64).div_(fisher_tokens).numpy(),
                 "fisher": (self.fisher / fisher_tokens).numpy(), "absgrad": self.absgrad.numpy(),
                 "output": (self.output / fisher_tokens).numpy()}
 
@@ -197,12 +199,12 @@ def advance_summing(
         NumericsError: an input is NaN or infinite.
     """
     missing = {name: linear for name, linear in linears.items() if not moment_files(parts, name)}
-    sums = {name: torch.zeros(linear.in_features, linear.in_features, dtype=torch.float64)
-            for name, linear in missing.items()}
+    sums = {name: no_moment(linear.in_features) for name, linear in missing.items()}
     with hooked(missing, hessian_hook(sums)):
         entered.hidden = [run_block(block, hidden, given[index])
                           for hidden, given in zip(entered.hidden, entered.arguments, strict=True)]
-    for name, hessian in sums.items():
+    for name, moment in sums.items():
+        hessian = moment.whole(torch.float64)
         check_finite(name, "inputs", hessian)
         write_arrays(parts / f"{name}.hessian", {"hessian": hessian.numpy()})
 
@@ -274,16 +276,12 @@ def hooked(linears: Mapping[str, nn.Linear], make: Callable[[str], Callable[...,
             handle.remove()
 
 
-def hessian_hook(sums: Mapping[str, torch.Tensor]) -> Callable[[str], Callable[..., None]]:
-    """Return a hook maker that adds `x^T x`; modules that share one input tensor share its product."""
-    latest: list[Any] = [None, None]
+def hessian_hook(sums: Mapping[str, SecondMoment]) -> Callable[[str], Callable[..., None]]:
+    """Return a hook maker that adds `x^T x`."""
 
     def make(name: str) -> Callable[..., None]:
         def add(_: nn.Module, args: tuple[torch.Tensor, ...], __: torch.Tensor) -> None:
-            if args[0] is not latest[0]:
-                flat = args[0].flatten(0, -2)
-                latest[:] = [args[0], (flat.T @ flat).double().cpu()]
-            sums[name].add_(latest[1])
+            sums[name].add(args[0].flatten(0, -2))
 
         return add
 
@@ -311,6 +309,6 @@ def check_finite(name: str, what: str, sums: torch.Tensor) -> None:
     Raises:
         NumericsError: one is not; the message names the module.
     """
-    if not torch.isfinite(sums).all():
+    if not all_finite(sums):
         raise NumericsError(f"{name}: NaN or infinity in its {what} on the calibration text; "
                             "check the model in float32 on this text.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ from halo.layers import sparse_bits
 from halo.rounding import SMALLEST_HALF, nearest, round_to_codebook
 
 LARGEST_VALUE = 127
+VALUES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,12 @@ def select_sparse(task: LayerTask, config: SparseConfig) -> SparsePart:
     budget = int(config.cap_share * mask.numel())
     if budget == 0 or not bool(mask.any()):
         return no_sparse(task.weight)
-    if int(mask.sum()) > budget:
-        mask = largest(torch.where(mask, loss_saved(task, mask), -1.0), budget)
-    reach = torch.where(mask, task.weight.abs(), 0.0).amax(1)
+    if int(mask.count_nonzero()) > budget:
+        mask[mask.clone()] = largest(loss_saved(task, mask), budget)
+    blocks = list(task.row_blocks())
+    reach = torch.cat([torch.where(mask[rows], task.weight[rows].abs(), 0.0).amax(1) for rows in blocks])
     scales = torch.where(reach > 0, (reach / LARGEST_VALUE).clamp(min=SMALLEST_HALF), 0.0).half().float()
-    return SparsePart(mask, torch.zeros_like(task.weight), scales)
+    return replace(no_sparse(task.weight), mask=mask, scales=scales)
 
 
 def cost_of_bits(sparse: SparsePart) -> float:
@@ -63,7 +65,7 @@ def cost_of_bits(sparse: SparsePart) -> float:
 
     One bit more for every weight of a layer quarters the loss of its dense part.
     """
-    count = int(sparse.mask.sum())
+    count = int(sparse.mask.count_nonzero())
     bits = sparse_bits(count, *sparse.mask.shape) if count else 0
     return math.log(4) * bits / sparse.mask.numel()
 
@@ -73,24 +75,37 @@ def candidates(task: LayerTask, config: SparseConfig) -> torch.Tensor:
     weight = task.weight
     mask = torch.zeros_like(weight, dtype=torch.bool)
     if config.outlier_sigmas:
-        mask |= (weight - weight.mean()).abs() > config.outlier_sigmas * weight.std()
+        mean, far = weight.mean(), config.outlier_sigmas * weight.std()
+        for rows in task.row_blocks():
+            mask[rows] = (weight[rows] - mean).abs() > far
     count = int(config.salient_share * weight.numel())
-    return mask | largest(task.fisher, count) if count else mask
+    return mask.logical_or_(largest(task.fisher, count)) if count else mask
 
 
 def largest(values: torch.Tensor, count: int) -> torch.Tensor:
     """Return where the `count` largest of `values` are, of equal ones the first, bool of the same shape."""
-    least = torch.kthvalue(values.flatten(), values.numel() - count + 1).values
-    mask, equal = values > least, (values == least).flatten().nonzero()[:, 0]
-    mask.view(-1)[equal[: count - int(mask.sum())]] = True
+    parts = torch.split(values.flatten(), VALUES_AT_ONCE)
+    most = parts[0][:0]
+    for part in parts:
+        both = torch.cat([most, part])
+        most = both.topk(min(count, len(both)), sorted=False).values
+    least = most.min()
+    mask = values > least
+    for part, chosen in zip(parts, torch.split(mask.view(-1), VALUES_AT_ONCE), strict=True):
+        chosen[(part == least).nonzero()[: count - int(mask.count_nonzero()), 0]] = True
     return mask
 
 
 def loss_saved(task: LayerTask, mask: torch.Tensor) -> torch.Tensor:
-    """Return what rounding each weight in its tile's codebook would cost, Fisher x error^2, `[out, in]`.
+    """Return what rounding each weight of `mask` in its tile's codebook would cost, Fisher x error^2, `[weights]`.
 
     Scales are those that suit the weights outside `mask`: an outlier then costs what clipping it costs.
     """
+    return torch.cat([saved_of_rows(task.only_rows(rows), mask[rows]) for rows in task.row_blocks()])
+
+
+def saved_of_rows(task: LayerTask, mask: torch.Tensor) -> torch.Tensor:
+    """Return what `loss_saved` does, for a few rows."""
     dense, importance = torch.where(mask, 0.0, task.weight), torch.where(mask, 0.0, task.fisher)
     saved, classes = torch.zeros_like(task.weight), task.classes
     for position in torch.unique(classes).tolist():
@@ -99,4 +114,4 @@ def loss_saved(task: LayerTask, mask: torch.Tensor) -> torch.Tensor:
         scale = spread(scales, task.weight.shape[1], task.fold)
         error = task.weight - nearest(task.weight / scale, codes) * scale
         saved = torch.where(chosen, task.fisher * error.square(), saved)
-    return saved
+    return saved[mask]

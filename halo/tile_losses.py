@@ -12,9 +12,9 @@ from torch import nn
 from halo.assignment import TileLosses
 from halo.codebook import Codebook
 from halo.errors import ConfigError, ModelError
-from halo.factor import factorize
+from halo.factor import Factor, factorize
 from halo.feedback import activation_order
-from halo.layer_task import LayerTask, no_sparse
+from halo.layer_task import LayerTask, no_sparse, row_worth
 from halo.methods.halo import Config, first_pass
 from halo.model import choose_device, list_linears
 from halo.rounding import nearest, search_scales
@@ -77,25 +77,35 @@ def task_of(
 ) -> LayerTask:
     """Return the task of a layer whose inputs are the original model's; all its tiles use the first codebook."""
     device = choose_device()
-    given = [torch.from_numpy(moments.read(moment)).float().to(device) for moment in ("hessian", "fisher", "output")]
+    given = [torch.from_numpy(moments.read(moment)).float().to(device) for moment in ("hessian", "fisher")]
+    worth = row_worth(moments.read("output"), n_tokens).to(device)
     tiles = uniform_map(name, weight.shape[0], weight.shape[1], config)
     return LayerTask(name, weight.to(device), None, given[0], given[1], tuple(codebooks), tiles, config.array_rows,
-                     given[2] / (2 * n_tokens), None if prices is None else prices.to(device))
+                     worth, None if prices is None else prices.to(device))
 
 
 def draft_losses(task: LayerTask, config: TileConfig, energy: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return loss and energy of every tile under each codebook, float64 `[out tiles, in tiles]`."""
     factor = factorize(task.hessian, activation_order(task.hessian), Config().damping)
-    sparse, found, shape = no_sparse(task.weight), [], (task.weight.shape[0], task.weight.shape[1])
-    assert task.worth is not None, "task_of() gives every row's worth"
+    found, shape = [], (task.weight.shape[0], task.weight.shape[1])
     for position in range(len(task.codebooks)):
-        tiles = uniform_map(task.name, *shape, config, position)
-        draft = first_pass(replace(task, tiles=tiles), sparse, factor)
-        losses = (draft.losses * task.worth[:, None]).double().cpu().numpy()
-        codes = draft.codes.cpu().numpy().astype(np.int64)
-        spent = np.zeros(codes.shape) if energy is None else energy[codes + 128]
-        found.append((of_tiles(losses, config), of_tiles(spent, config)))
+        one = replace(task, tiles=uniform_map(task.name, *shape, config, position))
+        parts = [losses_of_rows(one.only_rows(rows), factor, config, energy) for rows in task.row_blocks()]
+        losses, spent = (np.concatenate(each) for each in zip(*parts, strict=True))
+        found.append((losses, spent))
     return found
+
+
+def losses_of_rows(
+    task: LayerTask, factor: Factor, config: TileConfig, energy: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return loss and energy of the tiles of a few rows, float64 `[out tiles, in tiles]`."""
+    assert task.worth is not None, "task_of() gives every row's worth"
+    draft = first_pass(task, no_sparse(task.weight), factor)
+    losses = (draft.losses * task.worth[:, None]).double().cpu().numpy()
+    codes = draft.codes.cpu().numpy().astype(np.int64)
+    spent = np.zeros(codes.shape) if energy is None else energy[codes + 128]
+    return of_tiles(losses, config), of_tiles(spent, config)
 
 
 def of_tiles(values: np.ndarray, config: TileConfig) -> np.ndarray:

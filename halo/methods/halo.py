@@ -7,6 +7,8 @@ column under the scales. Neither step raises a row's error and energy cost toget
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -17,7 +19,7 @@ from halo.feedback import activation_order, descend, feed_back, natural_order, p
 from halo.layer_task import LayerTask, SparsePart, finish, no_sparse, spread
 from halo.layers import QuantizedLinear
 from halo.levels import make_levels
-from halo.refit import dense_target, refit_scales
+from halo.refit import refit_scales, target_pull
 from halo.rounding import search_mixed_scales
 from halo.sparse import SparseConfig, cost_of_bits, select_sparse
 
@@ -57,37 +59,57 @@ class Config:
 
 
 def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
-    """Return the layer in its tiles' codebooks."""
-    aimed, draft = begin(task, config)
-    codes, scales = take_turns(aimed, config, draft)
-    return finish(task, codes, scales, draft.sparse, draft.fallback)
+    """Return the layer in its tiles' codebooks, quantized a block of rows after the other.
+
+    `task`'s Hessian is damped while rows take turns, and is what it was afterwards: one more would be half a gigabyte.
+    """
+    order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
+    factor, aimed = factorize(task.hessian, order, config.damping), task
+    if config.propagate:
+        aimed = replace(task, weight=propagated_target(task.weight, task.drift, factor), drift=None)
+    kept = choose_sparse(aimed, config.sparse, factor)
+    with damped_in_place(task.hessian, config.damping):
+        parts = [quantize_rows(aimed.only_rows(rows), config, kept.only_rows(rows), factor)
+                 for rows in task.row_blocks()]
+    codes, scales, values = (torch.cat(each) for each in zip(*parts, strict=True))
+    return finish(task, codes, scales, replace(kept, values=values), factor.fallback)
+
+
+def quantize_rows(
+    task: LayerTask, config: Config, sparse: SparsePart, factor: Factor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return codes (int8), scales and sparse values of a few rows, under a Hessian that is damped."""
+    draft = first_pass(task, sparse, factor)
+    codes, scales = take_turns(task, config, draft)
+    return codes.to(torch.int8), scales, draft.sparse.values
+
+
+@contextmanager
+def damped_in_place(hessian: torch.Tensor, damping: float) -> Iterator[None]:
+    """Add a share of the mean diagonal to the diagonal inside the block."""
+    diagonal = hessian.diagonal()
+    before = diagonal.clone()
+    diagonal.add_(damping * diagonal.mean())
+    try:
+        yield
+    finally:
+        diagonal.copy_(before)
 
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """A layer after one pass of error feedback.
+    """Rows after one pass of error feedback.
 
     Attributes:
         codes: `[out, in]`.
         scales: `[out, folds]`.
         losses: what each weight adds to its row's error, `[out, in]`.
-        fallback: of the factor.
     """
 
     codes: torch.Tensor
     scales: torch.Tensor
     sparse: SparsePart
     losses: torch.Tensor
-    fallback: str
-
-
-def begin(task: LayerTask, config: Config) -> tuple[LayerTask, Draft]:
-    """Return the task with the weights to stand for, and the first draft of them; the factor is needed no longer."""
-    order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
-    factor = factorize(task.hessian, order, config.damping)
-    if config.propagate:
-        task = replace(task, weight=propagated_target(task.weight, task.drift, factor))
-    return task, first_pass(task, choose_sparse(task, config.sparse, factor), factor)
 
 
 def choose_sparse(task: LayerTask, config: SparseConfig, factor: Factor) -> SparsePart:
@@ -108,19 +130,17 @@ def choose_sparse(task: LayerTask, config: SparseConfig, factor: Factor) -> Spar
 
 
 def first_pass(task: LayerTask, sparse: SparsePart, factor: Factor) -> Draft:
-    """Return what one pass of error feedback makes of a layer with a given sparse part."""
+    """Return what one pass of error feedback makes of rows with a given sparse part."""
     scales = fold_scales(task, sparse, factor)
     levels = make_levels(task, spread(scales, task.weight.shape[1], task.fold))
     codes, values, losses = feed_back(task.weight, factor, levels, sparse)
-    return Draft(codes, scales, replace(sparse, values=values), losses, factor.fallback)
+    return Draft(codes, scales, replace(sparse, values=values), losses)
 
 
 def take_turns(task: LayerTask, config: Config, draft: Draft) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return codes and scales after the sweeps and refits that `config` asks for, under the damped Hessian."""
-    codes, scales, sparse = draft.codes, draft.scales, draft.sparse
-    hessian = task.hessian.clone()
-    hessian.diagonal().add_(config.damping * hessian.diagonal().mean())
-    pull = dense_target(task.weight, sparse.values, sparse.scales) @ hessian if config.refit else None
+    """Return codes and scales after the sweeps and refits that `config` asks for."""
+    codes, scales, sparse, hessian = draft.codes, draft.scales, draft.sparse, task.hessian
+    pull = target_pull(task.weight, sparse.values, sparse.scales, hessian) if config.refit else None
     for _ in range(config.sweeps):
         if pull is not None:
             scales = refit_scales(pull, hessian, scales, codes, task.fold)

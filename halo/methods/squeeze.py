@@ -58,7 +58,7 @@ def round_sparse(task: LayerTask, sparse: SparsePart) -> SparsePart:
     """Return the sparse part with its weights rounded to int8."""
     scale = torch.where(sparse.scales > 0, sparse.scales, 1.0)[:, None]
     values = torch.round(task.weight / scale).clamp(-LARGEST_CODE, LARGEST_CODE)
-    return replace(sparse, values=torch.where(sparse.mask, values, 0.0))
+    return replace(sparse, values=torch.where(sparse.mask, values, 0.0).to(torch.int8))
 
 
 def nearest_in_row(values: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
