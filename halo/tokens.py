@@ -85,10 +85,17 @@ def read_windows(tokenizer: Any, path: Path, config: WindowConfig) -> TokenWindo
     """Return windows of a UTF-8 text file.
 
     Raises:
-        ModelError: the file is missing, not UTF-8, or too short.
+        ModelError: the file is missing, not UTF-8, too short, or one token over and over.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: not a readable UTF-8 text ({error}).") from error
-    return cut_windows(tokenizer, text, config)
+    try:
+        windows = cut_windows(tokenizer, text, config)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    if (windows.ids == windows.ids[0, 0]).all():
+        token = tokenizer.decode(windows.ids[0, :1])
+        raise ModelError(f"{path}: nothing but the token {token!r}, padding perhaps; give a text that says something.")
+    return windows

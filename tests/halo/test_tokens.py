@@ -49,6 +49,16 @@ def test_a_missing_text_is_named(tokenizer, tmp_path):
         read_windows(tokenizer, tmp_path / "none.txt", WindowConfig())
 
 
+def test_a_text_of_one_token_is_refused_and_a_short_one_is_named(tokenizer, tmp_path):
+    text = tmp_path / "some.txt"
+    text.write_text("<s>" * 500)
+    with pytest.raises(ModelError, match=r"some.txt: nothing but the token .<s>., padding perhaps"):
+        read_windows(tokenizer, text, WindowConfig(32, 4))
+    text.write_text("")
+    with pytest.raises(ModelError, match=r"some.txt: the text has 0 tokens, less than one window of 32"):
+        read_windows(tokenizer, text, WindowConfig(32, 4))
+
+
 def test_other_tokens_have_another_digest(tokenizer):
     a, b = (cut_windows(tokenizer, text_of(500, seed), WindowConfig(32, 4)) for seed in (1, 2))
     assert a.digest != b.digest
