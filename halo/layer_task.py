@@ -17,6 +17,7 @@ COLUMNS_AT_ONCE = 1024
 ROWS_AT_ONCE = 512
 # A row that the loss hardly sees still counts this share of the mean row, so that its prices stay finite.
 LEAST_WORTH = 1e-6
+NO_TOKENS = "no calibration token reached it: rounded from its weights alone"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +164,8 @@ def finish(
     loss = loss_of(task, codes, scales, sparse)
     if not np.isfinite(loss):
         raise NumericsError(f"{task.name}: the quantized layer is not finite; check its weights and inputs.")
+    if not task.hessian.any():
+        fallback = "; ".join(filter(None, (fallback, NO_TOKENS)))
     rows, cols = (index.to(torch.int32).cpu().numpy() for index in torch.nonzero(sparse.mask, as_tuple=True))
     return QuantizedLinear(
         task.name, codes.to(torch.int8).cpu().numpy(), scales.half().cpu().numpy(), task.tiles, rows, cols,

@@ -26,13 +26,12 @@ from halo.plugins import resolve
 from halo.runtime import Int8Linear, swapped
 from halo.second_moment import no_moment
 from halo.sensitivity import Progress, Sensitivity, hooked
-from halo.streaming import held
+from halo.streaming import give_back_freed, held
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 
 VERSION = 6
 
-NO_TOKENS = "no calibration token reached it: rounded from its weights alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +119,7 @@ def quantize(
         ConfigError: the method is unknown, a layer has no tile map, or static scales have no text.
         NumericsError: a layer's scales or result are not finite; the message names it.
     """
+    give_back_freed()
     plugin = resolve("halo.methods", job.method, Method)
     if job.config.static_activations and not tokens.ids.size:
         raise ConfigError("quantize.static_activations needs a calibration text to fix scales on.")
@@ -156,7 +156,7 @@ class Seen:
     """
 
     hessian: torch.Tensor
-    drifts: Mapping[str, torch.Tensor]
+    drifts: dict[str, torch.Tensor]
     scale: torch.Tensor | None
 
 
@@ -174,7 +174,10 @@ class TaskMaker:
     n_tokens: int
 
     def make(self, name: str, found: Seen | None) -> LayerTask:
-        """Return the task of layer `name`; its Hessian is the sensitivity's where no other was seen."""
+        """Return the task of layer `name`; its Hessian is the sensitivity's where no other was seen.
+
+        What was `found` of this layer alone is the task's from then on.
+        """
         linear, moments, job = self.linears[name], self.sensitivity.layers[name], self.job
         device, n_tokens = choose_device(), self.n_tokens
         if found is None:
@@ -189,7 +192,7 @@ class TaskMaker:
             hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
             job.tiles[name], fold, worth,
             None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
-            None if found is None else found.drifts[name],
+            None if found is None else found.drifts.pop(name),
         )
 
 
@@ -246,11 +249,8 @@ def quantize_group(
 
 def quantize_one(name: str, seen: Seen | None, tasks: TaskMaker, plugin: ModuleType) -> QuantizedLinear:
     """Return one quantized layer; what else it took is let go."""
-    task = tasks.make(name, seen)
-    made = with_scale(plugin.quantize_layer(task, tasks.job.method_config), None if seen is None else seen.scale)
-    if task.hessian.any():
-        return made
-    return replace(made, fallback="; ".join(filter(None, (made.fallback, NO_TOKENS))))
+    scale = None if seen is None else seen.scale
+    return with_scale(plugin.quantize_layer(tasks.make(name, seen), tasks.job.method_config), scale)
 
 
 @dataclass(frozen=True, eq=False)

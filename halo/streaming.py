@@ -7,6 +7,7 @@ takes is one unit's, and what a graph for gradients keeps.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,19 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+LARGE_BYTES = 8_000_000
+M_MMAP_THRESHOLD = -3  # of the GNU C library's malloc.h
 Place = tuple[dict[str, Any], str, torch.Tensor]
+
+
+def give_back_freed() -> None:
+    """Have the C library, if it is GNU's, give freed arrays of 8 MB and more back to the system at once.
+
+    Left to itself it comes to keep those of up to 32 MB for later: holes of hundreds of megabytes.
+    """
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    if choose is not None:
+        choose(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def stream_(model: nn.Module, blocks: Iterable[nn.Module], device: torch.device) -> None:

@@ -64,9 +64,10 @@ def quantize_layer(task: LayerTask, config: Config) -> QuantizedLinear:
     `task`'s Hessian is damped while rows take turns, and is what it was afterwards: one more would be half a gigabyte.
     """
     order = activation_order(task.hessian) if config.act_order else natural_order(task.hessian)
-    factor, aimed = factorize(task.hessian, order, config.damping), task
-    if config.propagate:
-        aimed = replace(task, weight=propagated_target(task.weight, task.drift, factor), drift=None)
+    factor = factorize(task.hessian, order, config.damping)
+    target = propagated_target(task.weight, task.drift, factor) if config.propagate else task.weight
+    task = replace(task, drift=None)  # as large as the weights, and not needed any more
+    aimed = replace(task, weight=target)
     kept = choose_sparse(aimed, config.sparse, factor)
     with damped_in_place(task.hessian, config.damping):
         parts = [quantize_rows(aimed.only_rows(rows), config, kept.only_rows(rows), factor)
