@@ -34,7 +34,7 @@ class LayerTask:
         worth: what a unit of each row's error e H e^T costs, nats per token, float32 `[out]`; None: rows cost alike.
         prices: what the energy of each value of -128..127 costs, nats per token, float32 `[256]`; None: nothing.
         drift: float32 `[out, in]`, sum of W (y - x) x^T; x are inputs behind quantized layers, y the inputs of the same
-            tokens in the original model; None where all inputs are the original's.
+            tokens in the original model; None where all inputs are those, or the method does not ask (`propagate`).
     """
 
     name: str

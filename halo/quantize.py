@@ -59,7 +59,7 @@ class BlockInputs:
 
     Attributes:
         hidden: hidden states behind quantized blocks.
-        original: the same tokens' behind the original ones.
+        original: the same tokens' behind the original ones; none where no method asks what they are.
         given: per batch and block.
         index: the block in turn.
     """
@@ -151,7 +151,7 @@ class Seen:
 
     Attributes:
         hessian: sum of x x^T over calibration tokens, added in float64, float32 `[in, in]`.
-        drifts: layer -> sum of W (y - x) x^T, float32 `[out, in]`.
+        drifts: layer -> sum of W (y - x) x^T, float32 `[out, in]`; none where no method asks.
         scale: of all inputs, float32 `[1]`; None where each token has its own.
     """
 
@@ -192,7 +192,7 @@ class TaskMaker:
             hessian.to(device), torch.from_numpy(moments.read("fisher")).float().to(device), job.codebooks,
             job.tiles[name], fold, worth,
             None if job.prices is None else torch.from_numpy(job.prices).float().to(device),
-            None if found is None else found.drifts.pop(name),
+            None if found is None else found.drifts.pop(name, None),
         )
 
 
@@ -223,7 +223,7 @@ def run_layers(
         for index, block in enumerate(blocks[: last + 1]):
             linears = of_block[index]
             if (plugin.sequential or config.static_activations) and tokens.ids.size and inputs is None:
-                inputs = inputs_of_block(model, blocks, tokens, config)
+                inputs = inputs_of_block(model, blocks, tokens, tasks.job)
             done: list[QuantizedLinear] = []
             for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
                 if wanted := {name: linears[name] for name in group if name in missing}:
@@ -325,7 +325,8 @@ def see_inputs(
     device, first = next(model.parameters()).device, next(iter(linears.values()))
     parts = {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}
     moment = no_moment(first.in_features, device)
-    drifts = {name: torch.zeros_like(linear.weight, dtype=torch.float32) for name, linear in linears.items()}
+    compared = linears if inputs.original else {}
+    drifts = {name: torch.zeros_like(linear.weight, dtype=torch.float32) for name, linear in compared.items()}
     with held(block, choose_device()):
         scale = None
         if config.static_activations:
@@ -334,16 +335,16 @@ def see_inputs(
                        for hidden, arguments in zip(inputs.hidden, inputs.arguments, strict=True)]
             some = [x for x in met if x is not None and x.numel()]
             scale = fixed_scale(some) if some else None
-        for hidden, original, arguments in zip(inputs.hidden, inputs.original, inputs.arguments, strict=True):
-            before = input_of(block, first, original, arguments)
+        for at, (hidden, arguments) in enumerate(zip(inputs.hidden, inputs.arguments, strict=True)):
             with swapped(model, parts):
                 after = input_of(block, first, hidden, arguments)
+            before = input_of(block, first, inputs.original[at], arguments) if inputs.original else after
             if before is None or after is None:
                 return None
             values, scales = quantize_activations(after, scale)
             x = values * scales
             moment.add(x)
-            for name, linear in linears.items():
+            for name, linear in compared.items():
                 drifts[name].addmm_(((before - x) @ linear.weight.float().T).T, x)
     return Seen(moment.whole(torch.float32), drifts, scale)
 
@@ -369,13 +370,14 @@ def input_of(
 
 
 def inputs_of_block(
-    model: nn.Module, blocks: nn.ModuleList, tokens: TokenWindows, config: QuantizeConfig
+    model: nn.Module, blocks: nn.ModuleList, tokens: TokenWindows, job: Job
 ) -> BlockInputs:
     """Return what enters the first block; behind no quantized layer, it is the same for both."""
-    device = next(model.parameters()).device
+    device, config = next(model.parameters()).device, job.config
     batches = torch.split(torch.tensor(tokens.ids[: config.windows or len(tokens.ids)]).to(device), config.batch)
     entered = enter(model, blocks, batches)
-    return BlockInputs(entered.hidden, list(entered.hidden), entered.arguments)
+    original = list(entered.hidden) if getattr(job.method_config, "propagate", False) else []
+    return BlockInputs(entered.hidden, original, entered.arguments)
 
 
 def advance(
@@ -385,7 +387,8 @@ def advance(
     device = next(model.parameters()).device
     parts = {layer.name: Int8Linear(layer, fold).to(device) for layer in layers}
     for at, arguments in enumerate(inputs.arguments):
-        inputs.original[at] = run_block(block, inputs.original[at], arguments)
+        if inputs.original:
+            inputs.original[at] = run_block(block, inputs.original[at], arguments)
         with swapped(model, parts):
             inputs.hidden[at] = run_block(block, inputs.hidden[at], arguments)
     inputs.index += 1

@@ -14,7 +14,7 @@ class Method(Protocol):
     """What a file of this folder has.
 
     Attributes:
-        Config: a frozen dataclass of the method's options.
+        Config: a frozen dataclass of the method's options; where it has `propagate` set, tasks know their `drift`.
         sequential: whether its Hessians are of inputs that earlier, already quantized layers produce.
     """
 

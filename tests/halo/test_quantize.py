@@ -154,6 +154,24 @@ def test_layers_are_calibrated_on_the_inputs_that_quantized_layers_make(cases, q
     assert last.loss == pytest.approx(loss, rel=0.02)
 
 
+def test_only_methods_that_propagate_are_told_what_the_original_layers_would_have_seen(cases, tmp_path, monkeypatch):
+    told, quantize_layer = [], halo.quantize_layer
+
+    def note(task, config):
+        told.append(task.drift is not None)
+        return quantize_layer(task, config)
+
+    monkeypatch.setattr(halo, "quantize_layer", note)
+    with_drift = run(cases["llama"], tmp_path / "a")
+    assert told
+    assert all(told)
+    told.clear()
+    without = run(cases["llama"], tmp_path / "b", method_config=halo.Config(propagate=False))
+    assert told
+    assert not any(told)
+    assert not equal(with_drift, without)
+
+
 def test_a_grid_for_all_tiles_needs_no_search(cases, tmp_path):
     case, book = cases["opt"], grid_codebook("w4-shifted", synthetic_profile(), PointConfig())
     maps = {name: uniform_map(name, *linear.weight.shape, TILES)
