@@ -19,7 +19,7 @@ from halo.codebook import Codebook, grid_codebook
 from halo.codebook_search import CodebookSearch, likely_shares, search_codebooks, search_one
 from halo.config import RunConfig
 from halo.datafree import uniform_sensitivity
-from halo.errors import OutputError
+from halo.errors import ConfigError, OutputError
 from halo.layers import CODE_BITS, SCALE_BITS, QuantizedModel
 from halo.mac import load_mac
 from halo.methods import Method
@@ -187,7 +187,12 @@ def assign_within(prepared: Prepared, budget: Budget) -> TileAssignment:
         ConfigError: the budget cannot be kept.
     """
     assert prepared.losses is not None, "a searched recipe was not announced to prepare()"
-    limits = {"time": budget.time, "energy": budget.energy, "bits": budget.bits - bits_beside_indices(prepared)}
+    beside = bits_beside_indices(prepared)
+    least = beside + min(book.index_bits for book in prepared.losses.codebooks)
+    if budget.bits < least * (1 - 1e-12):
+        raise ConfigError(f"budget bits = {budget.bits:.4g} cannot be kept: no choice of codebooks takes less than "
+                          f"{least:.4g}, {beside:.4g} of which are scales, codebooks and classes.")
+    limits = {"time": budget.time, "energy": budget.energy, "bits": budget.bits - beside}
     return choose_within(prepared.losses, {name: limit for name, limit in limits.items() if limit != float("inf")})
 
 
