@@ -42,8 +42,12 @@ def test_above_the_exact_size_the_gap_tells_how_far_off_the_choice_may_be(seed):
     exact, quick = solve(choices, budgets), solve(choices, budgets, exact_items=0)
     assert quick.loss >= exact.loss * (1 - 1e-9)
     assert quick.loss <= exact.loss * (1 + quick.gap + 1e-9)
-    assert quick.gap < 0.05
     assert all(total(choices.usage[name], quick.picks) <= limit * (1 + 1e-9) for name, limit in budgets.items())
+
+
+def test_above_the_exact_size_the_gap_mostly_is_small():
+    gaps = [solve(made(seed, 300, 3), {"time": 140.0, "energy": 150.0}, exact_items=0).gap for seed in range(11)]
+    assert np.median(gaps) < 0.005
 
 
 def test_twenty_thousand_items_are_solved_exactly():
