@@ -174,23 +174,28 @@ def priced(share: Choices) -> Priced:
 def mended(loss: np.ndarray, usage: np.ndarray, picks: np.ndarray) -> np.ndarray | None:
     """Return `picks` moved item by item until every budget is kept, and then back where room is left; None if neither.
 
-    Items move first to choices that cost least loss for the excess they remove, and then to those that save most.
+    Items move first to choices that cost least loss for the excess they remove, of both budgets together, and then to
+    those that save most. A move that removes nothing of the excess at its turn, or brings some, is left out; rates are
+    asked anew as long as some move is made.
     """
     index = np.arange(len(loss))
     for repairing in (True, False):
-        change = loss - loss[index, picks][:, None]
-        moved = usage - usage[:, index, picks][:, :, None]
-        used = usage[:, index, picks].sum(1)
-        relief = -np.tensordot(np.maximum(used - 1.0, 0.0), moved, 1)
-        useful = (relief > 0) & np.isfinite(change) if repairing else change < 0
-        rate = np.full_like(change, np.inf)
-        np.divide(change, relief if repairing else 1.0, out=rate, where=useful)
-        option = rate.argmin(1)
-        for item in np.argsort(rate[index, option], kind="stable"):
-            target = option[item]
-            if not np.isfinite(rate[item, target]) or (repairing and (used <= 1.0).all()):
-                break
-            after = used + moved[:, item, target]
-            if repairing or (after <= 1.0).all():
-                picks[item], used = target, after
+        used, moves = usage[:, index, picks].sum(1), -1
+        while moves and not (repairing and (used <= 1.0).all()):
+            moves, over = 0, np.maximum(used - 1.0, 0.0)
+            change = loss - loss[index, picks][:, None]
+            moved = usage - usage[:, index, picks][:, :, None]
+            relief = np.minimum(-np.tensordot(over, moved, 1), float(over @ over)) if repairing else 1.0
+            useful = (relief > 0) & np.isfinite(change) if repairing else change < 0
+            rate = np.full_like(change, np.inf)
+            np.divide(change, relief, out=rate, where=useful)
+            option = rate.argmin(1)
+            for item in np.argsort(rate[index, option], kind="stable"):
+                target = option[item]
+                if not np.isfinite(rate[item, target]) or (repairing and (used <= 1.0).all()):
+                    break
+                after = used + moved[:, item, target]
+                if np.maximum(after - 1.0, 0.0).sum() < np.maximum(used - 1.0, 0.0).sum() or (
+                        not repairing and (after <= 1.0).all()):
+                    picks[item], used, moves = target, after, moves + 1
     return picks if (usage[:, index, picks].sum(1) <= 1.0 + ROUNDING).all() else None

@@ -3,7 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from halo.errors import ConfigError
@@ -37,17 +37,15 @@ def test_no_choice_within_the_budgets_loses_less(seed, time, energy):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**31))
+@example(165)
+@example(2622)  # what mends one budget may overrun the other
 def test_above_the_exact_size_the_gap_tells_how_far_off_the_choice_may_be(seed):
     choices, budgets = made(seed, 300, 3), {"time": 140.0, "energy": 150.0}
     exact, quick = solve(choices, budgets), solve(choices, budgets, exact_items=0)
     assert quick.loss >= exact.loss * (1 - 1e-9)
     assert quick.loss <= exact.loss * (1 + quick.gap + 1e-9)
+    assert quick.gap < 0.05
     assert all(total(choices.usage[name], quick.picks) <= limit * (1 + 1e-9) for name, limit in budgets.items())
-
-
-def test_above_the_exact_size_the_gap_mostly_is_small():
-    gaps = [solve(made(seed, 300, 3), {"time": 140.0, "energy": 150.0}, exact_items=0).gap for seed in range(11)]
-    assert np.median(gaps) < 0.005
 
 
 def test_twenty_thousand_items_are_solved_exactly():
