@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -116,7 +116,8 @@ def plan_loads(
         segments += one
         switches += several
         results.append(result)
-    inputs = {"profile": profile.digest, "model": digest_of([layer.digest for layer in loads.layers])}
+    inputs = {"profile": profile.digest, "model": digest_of([layer.digest for layer in loads.layers]),
+              "accelerator": digest_of([machine.name, asdict(machine.config)])}
     return DvfsPlan(
         method=loads.method, accelerator=machine.name, rows=loads.rows, cols=loads.cols, classes=classes,
         clocks=table, layers=tuple(layers.values()), segments=tuple(segments), switches=tuple(switches),

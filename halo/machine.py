@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from halo.cost import Price
 from halo.loads import LayerPlan, LoadGroup, LoadUnit
@@ -52,6 +52,11 @@ class Machine(Protocol):
     @property
     def name(self) -> str:
         """What it is, in a few words."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """The accelerator's own configuration."""
         ...
 
     @property

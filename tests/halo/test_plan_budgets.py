@@ -108,6 +108,8 @@ def test_a_phase_that_waits_for_memory_takes_the_lower_voltage_that_is_free():
     assert all(s.memory_s > s.compute_s for s in plan.segments_of("decode", "linear"))
     assert {s.voltage_v for s in plan.segments_of("decode", "linear")} == {min(VOLTS)}
     assert max(s.voltage_v for s in FAST.segments_of("prefill")) == max(VOLTS)
+    told, fast = plan.provenance.inputs, FAST.provenance.inputs
+    assert {name for name in fast if told[name] != fast[name]} == {"accelerator"}
 
 
 def test_switches_that_take_long_are_not_made():
