@@ -19,7 +19,9 @@ from halo.config import RunConfig
 from halo.contenders import Contender, Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
 from halo.dvfs import Build
 from halo.errors import ConfigError
+from halo.estimate import setup_from
 from halo.fronts import hypervolume_grid, matched_grid
+from halo.half_precision import find_half, half_grid
 from halo.layers import EffectiveBits, QuantizedModel
 from halo.mac import load_dedicated, load_mac
 from halo.machine import Machine, Setup
@@ -113,7 +115,8 @@ def load_merit(folder: Path) -> Merit:
         OutputError: a file is missing, damaged or of another schema.
     """
     quality, method = load_accuracy(folder / "accuracy.json").quality, read_json(folder / "method.json")
-    return Merit(quality.net_kl.mean, quality.perplexity, EffectiveBits(**method["bits"]).total, bool(method["ours"]))
+    return Merit(quality.net_kl.mean, quality.perplexity, EffectiveBits(**method["bits"]).total, bool(method["ours"]),
+                 quality.perplexity / (1 + quality.perplexity_change))
 
 
 def compare_on(
@@ -134,8 +137,10 @@ def compare_on(
                            step_of(progress, f"{path.name}, linear layers"), **options)
     whole = compare_models(contenders, points, config.dvfs, work, step_of(progress, f"{path.name}, all products"),
                            with_front=False, **options)
+    half = find_half(found, linear, builder(config)(profile, setup_from(found.base.plan, profile)))
     grids = {"Everything, attention and head as W8A8 for every method": whole_grids(whole, merits),
              "Fronts of loss against cost": fronts(found, models, merits),
+             "FP16, where a cited model exists": (half_grid(found, merits, half),),
              "The paper's own accounting": (paper_grid(found, models, merits), published_grid())}
     if wanted.varied:
         tables = [load_table(table) for table in wanted.tables]

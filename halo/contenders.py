@@ -33,12 +33,14 @@ class Merit:
         kl: to the original, net of int8 activations, nats per token.
         bits: all that are stored, per quantized weight.
         ours: whether its codebooks are searched, and no fixed grid for all tiles.
+        original_perplexity: of the model that it was made from.
     """
 
     kl: float
     perplexity: float
     bits: float
     ours: bool
+    original_perplexity: float = float("nan")
 
 
 def on_one_mac(models: Mapping[str, QuantizedModel], profile: MacProfile, build: Build) -> dict[str, Contender]:

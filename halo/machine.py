@@ -85,6 +85,10 @@ class Machine(Protocol):
         """Return the energy each time `n_outputs` columns are left with unfinished sums and come back to."""
         ...
 
+    def half_precision(self) -> Machine | None:
+        """Return the same machine on FP16 operands; None where no published figure says what that takes."""
+        ...
+
     def assumptions(self) -> tuple[str, ...]:
         """Return what the estimate rests on, one sentence each."""
         ...

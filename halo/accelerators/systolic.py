@@ -326,6 +326,9 @@ class Systolic:
         leaked = self.leakage_fj(highest_v, lost_s + supply.time_s)
         return Transition(cycles, lost_s + supply.time_s, supply.energy_fj + max(extra_fj, 0.0) + leaked)
 
+    def half_precision(self) -> None:
+        """No FP16 element of the MAC's library is known here."""
+
     def assumptions(self) -> tuple[str, ...]:
         """Return what the estimate rests on, one sentence each."""
         return describe(self)

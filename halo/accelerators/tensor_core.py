@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ from halo.plan import DvfsPlan, Transition
 from halo.weight_stream import mean_pair_fj
 from halo.workload import Product, Workload
 
-OPERAND_BITS = 8
 BITS_PER_GB = 8e9
 FJ_PER_J = 1e15
 # What a codebook can change of an int8 multiply-accumulate: 160 pJ for 512 of them, 16 % of it overhead, at 45 nm
@@ -49,6 +48,7 @@ class Gpu:
         clock_ghz: at which the peak is stated; all 256 values run here.
         most_ghz: highest clock that the chip offers, which is what its other paths allow.
         idle_w, board_w: idle, and the limit of the board.
+        operand_bits: of weights and activations where nothing is quantized further.
     """
 
     n_sms: int
@@ -61,16 +61,17 @@ class Gpu:
     idle_w: float
     board_w: float
     source: str
+    operand_bits: int = 8
 
     @property
-    def int8_tops(self) -> float:
-        """Peak operations per second, dense, in units of 1e12; a multiply-accumulate is two."""
+    def tops(self) -> float:
+        """Peak operations per second at `operand_bits`, dense, in units of 1e12; a multiply-accumulate is two."""
         return 2e-3 * self.n_sms * self.tensor_cores * self.macs_per_cycle * self.clock_ghz
 
     @property
     def mac_pj(self) -> float:
         """Energy of one multiply-accumulate with everything that brings its operands: the board's limit at the peak."""
-        return 2 * (self.board_w - self.idle_w) / self.int8_tops
+        return 2 * (self.board_w - self.idle_w) / self.tops
 
 
 GPUS: Mapping[str, Gpu] = {
@@ -196,9 +197,10 @@ class TensorCore:
 
     def moved_bits(self, product: Product, layer: LayerPlan | None) -> tuple[float, float]:
         """Return the bits that DRAM moves, and those that L2 delivers, operands for each row or column of tiles."""
-        stored = product.n * product.k * product.count * (self.setup.bits if layer else OPERAND_BITS)
-        inputs = product.m * product.k * product.count * OPERAND_BITS
-        outputs = product.m * product.n * product.count * OPERAND_BITS
+        operand_bits = self.gpu.operand_bits
+        stored = product.n * product.k * product.count * (self.setup.bits if layer else operand_bits)
+        inputs = product.m * product.k * product.count * operand_bits
+        outputs = product.m * product.n * product.count * operand_bits
         scores = product.kind == "attention"  # made and used part by part
         from_dram = stored + product.written_bits + (0 if scores else inputs + outputs)
         from_l2 = stored * ceil_div(product.m, self.config.tile_m) + inputs * ceil_div(product.n, self.config.tile_n)
@@ -247,6 +249,12 @@ class TensorCore:
     def split_fj(self, product: Product, n_outputs: int) -> float:  # noqa: ARG002 (a machine is asked)
         """A kernel keeps its sums in registers to the end."""
         return 0.0
+
+    def half_precision(self) -> TensorCore:
+        """Return the GPU on FP16 operands: half the int8 rate, as all these white papers state, at the same limit."""
+        half = replace(self.gpu, macs_per_cycle=self.gpu.macs_per_cycle // 2, operand_bits=16,
+                       source=f"{self.gpu.source}; FP16 at half the int8 rate, as stated there")
+        return replace(self, gpu=half)
 
     @property
     def energy_words(self) -> str:

@@ -6,12 +6,16 @@ from matplotlib import image
 
 from characterization.errors import ArtifactError
 from halo.accelerators.systolic import Config, machine
+from halo.accelerators.tensor_core import Config as TensorCoreConfig
+from halo.accelerators.tensor_core import machine as tensor_core
 from halo.comparison import MODES, compare_models, find, waterfall
 from halo.comparison_figures import write_comparison
 from halo.comparison_grids import dedicated_grid, front_grid, grids_of, mode_grid, verdict_grid, waterfall_grid
 from halo.contenders import Contender, Merit, beside_int8, is_baseline_itself, on_dedicated, on_one_mac
 from halo.errors import ConfigError
+from halo.estimate import setup_from
 from halo.fronts import COSTS, hypervolume_grid, matched_grid
+from halo.half_precision import find_half, half_grid
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
 from halo.rail import rail_beside, voltage_beside
@@ -105,6 +109,42 @@ def test_a_comparison_is_written_as_page_text_and_pictures(tmp_path):
     for row in waterfall_grid(FOUND, ["w4", "mixed"]).rows:
         assert row[0] in text
     assert image.imread(tmp_path / "waterfall.png").shape[1] == image.imread(tmp_path / "front.png").shape[1] == 1500
+
+
+def half_rows(found, merits, build):
+    """The rows of FP16 over every method, and what they rest on."""
+    base = found.base
+    half = find_half(found, WORK, build(base.profile, setup_from(base.plan, base.profile)))
+    return {row[0]: row for row in half_grid(found, merits, half).rows}, half
+
+
+def test_fp16_on_an_array_is_the_published_ratio_chained_to_ours_and_says_so():
+    rows, half = half_rows(FOUND, MERITS | {"w8a8": replace(MERITS["w8a8"], original_perplexity=8.3)}, build)
+    assert rows["fp16"][1:3] == ("0 by definition", "8.3000")
+    assert list(rows) == ["fp16", "w8a8", "w4", "mixed"]
+    assert [float(rows["w8a8"][at]) for at in (3, 4)] == pytest.approx([3.63 / 1.51, 2.06 / 0.98], abs=1e-3)
+    mixed = find(FOUND, "one voltage", "mixed")
+    assert float(rows["mixed"][3]) == pytest.approx(3.63 / 1.51 * FOUND.base.time_s / mixed.time_s, abs=1e-3)
+    assert float(rows["mixed"][5]) == pytest.approx(float(rows["mixed"][3]) * float(rows["mixed"][4]), rel=1e-3)
+    assert "arXiv 2502.19662" in half.source
+    assert "NOT OUR ACCOUNT" in half.source
+
+
+def test_fp16_on_a_gpu_is_its_white_paper_s_rate_with_memory():
+    gpu = TensorCoreConfig(preset="h100")
+
+    def build(mac, setup):
+        return tensor_core(mac, setup, gpu)
+
+    streaming = synthetic_profile(weight_mode="streaming")
+    models = {"w8a8": synthetic_model(llama_shapes(), codebooks_of(streaming, "all"), per_channel=True)}
+    found = compare_models(on_one_mac(models, streaming, build), PointConfig(), DvfsConfig(switch="driver"), WORK)
+    rows, half = half_rows(found, MERITS, build)
+    assert "h100 on 16-bit operands" in half.source
+    assert "H100 SXM white paper" in half.source
+    # Small layers are part launch and part idle power, which FP16 does not double.
+    assert 1 < float(rows["w8a8"][3]) < 2.01
+    assert 1 < float(rows["w8a8"][4]) < 2.01
 
 
 def test_ranges_hold_every_variant_and_the_case_as_given():

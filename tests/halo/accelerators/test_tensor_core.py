@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from characterization.profile import add_certificates
 from characterization.set_certificate import SetCertificate
 from halo.accelerators.tensor_core import GPUS, PRESETS, Config, estimate, machine
-from halo.dvfs import plan_dvfs
+from halo.dvfs import plan_dvfs, whole_group
 from halo.errors import ConfigError
+from halo.machine import ClockPoint
 from halo.operating_point import PointConfig
 from halo.plan import DvfsConfig
 from halo.workload import Product, shape_workload
@@ -42,8 +43,20 @@ GPU = set_up()
 @pytest.mark.parametrize(("name", "tops"), [("rtx-2080-ti", 215.1), ("a100", 623.7), ("a100-80gb", 623.7),
                                             ("h100", 1978.9)])
 def test_peaks_are_those_of_the_data_sheets(name, tops):
-    assert GPUS[name].int8_tops == pytest.approx(tops, rel=2e-3)
+    assert GPUS[name].tops == pytest.approx(tops, rel=2e-3)
     assert name in PRESETS
+
+
+@pytest.mark.parametrize(("name", "tflops"), [("rtx-2080-ti", 107.6), ("a100", 311.9), ("h100", 989.4)])
+def test_fp16_has_the_stated_peak_and_moves_and_spends_twice_as_much(name, tflops):
+    whole = set_up(Config(preset=name, launch_us=0.0))
+    half, product = whole.half_precision(), Product("a", 4096, 4096, 4096, "linear")
+    assert half.gpu.tops == pytest.approx(tflops, rel=2e-3)
+    point = ClockPoint(whole.setup.nominal_v, whole.setup.all_values_ps[whole.setup.nominal_v])
+    int8, fp16 = (each.price(product, None, whole_group(product, each), point) for each in (whole, half))
+    assert fp16.compute_s == pytest.approx(2 * int8.compute_s, rel=1e-3)
+    assert fp16.memory_s == pytest.approx(2 * int8.memory_s)
+    assert fp16.energy.mac_fj == pytest.approx(2 * int8.energy.mac_fj)
 
 
 @settings(max_examples=60, deadline=None)
