@@ -22,10 +22,10 @@ def quantize_activations(
     ([[-128.0, 64.0]], 0.4)
     """
     if fixed is not None:
-        return torch.round(x / fixed).clamp_(-128, 127), fixed
+        return (x / fixed).round_().clamp_(-128, 127), fixed
     scale = x.abs().amax(-1, keepdim=True) / HALF_RANGE
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return torch.round(x / scale).clamp_(-128, 127), scale
+    return (x / scale).round_().clamp_(-128, 127), scale
 
 
 def fixed_scale(batches: Sequence[torch.Tensor]) -> torch.Tensor:

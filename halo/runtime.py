@@ -16,6 +16,10 @@ from halo.model import transform_of
 
 # 1024 products of 8 x 8 bits stay below 2^24: a float32 sum of them is exact in any order.
 EXACT_ROWS = 1024
+# As many stay below 2^31: an int32 sum of them is exact.
+INTEGER_ROWS = 2**17 - 1
+# What is made of so many tokens stays in the processor's cache, and in memory that need not be asked for anew.
+TOKENS_AT_ONCE = 512
 
 
 class Int8Linear(nn.Module):
@@ -24,8 +28,9 @@ class Int8Linear(nn.Module):
     Each token has its activation scale, or all have the layer's.
 
     result = ((acc_0 x s_0 + acc_1 x s_1 + ...) + sparse acc x sparse scale) x token scale + bias, where `acc_f` are
-    exact integers and the sum over folds runs from the first to the last. Codes are held as int8 and widened fold by
-    fold. The result has the type of the input; moving the module to another type leaves its own numbers as they are.
+    exact integers and the sum over folds runs from the first to the last. Codes are held as int8, multiplied as such
+    where the processor can (`in_integers`) and else widened fold by fold: the sums are the same. The result has the
+    type of the input; moving the module to another type leaves its own numbers as they are.
     """
 
     codes: torch.Tensor
@@ -41,6 +46,7 @@ class Int8Linear(nn.Module):
         self.out_features, self.in_features = layer.codes.shape
         self.fold = self.in_features if layer.per_channel else fold
         inputs, fixed = layer.input_scales, layer.activation_scale
+        self.in_integers = multiplies_integers() and self.fold <= INTEGER_ROWS
         self.keep("codes", torch.from_numpy(layer.codes.copy()))
         self.keep("scales", torch.from_numpy(layer.scales.astype(np.float32).T.copy()))
         self.keep("bias", None if layer.bias is None else torch.from_numpy(layer.bias.astype(np.float32)))
@@ -64,17 +70,35 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output `[..., out]` for `x` `[..., in]`."""
-        values, scale = self.integers(x)
-        total = torch.zeros(values.shape[0], self.out_features, device=x.device)
-        for index, start in enumerate(range(0, self.in_features, self.fold)):
-            part = slice(start, start + self.fold)
-            total += exact_product(values[:, part], self.codes[:, part].float()) * self.scales[index]
+        flat = x.flatten(0, -2)
+        step = TOKENS_AT_ONCE if x.device.type == "cpu" else max(len(flat), 1)
+        result = torch.cat([self.outputs(*self.integers(rows)).to(x.dtype) for rows in torch.split(flat, step)])
+        return result.view(*x.shape[:-1], self.out_features)
+
+    def outputs(self, values: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """Return float32 outputs `[tokens, out]` for int8 inputs, held as float32 `[tokens, in]`, and their scales."""
+        total = torch.zeros(len(values), self.out_features, device=values.device)
+        for index, product in enumerate(self.products(values)):
+            total += product.mul_(self.scales[index])
         if self.sparse is not None:
             total += sparse_product(values, self.sparse) * self.sparse_scales
         total *= scale
         if self.bias is not None:
             total += self.bias
-        return total.view(*x.shape[:-1], self.out_features).to(x.dtype)
+        return total
+
+    def products(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Return the exact products of `values` and the codes fold by fold, each float32 `[tokens, out]`."""
+        folds = [slice(start, start + self.fold) for start in range(0, self.in_features, self.fold)]
+        if self.in_integers and values.device.type == "cpu":
+            integers = values.to(torch.int8)
+            return (torch._int_mm(integers[:, part], self.codes[:, part].T).float() for part in folds)
+        return (exact_product(values[:, part], self.codes[:, part].float()) for part in folds)
+
+
+def multiplies_integers() -> bool:
+    """Return whether torch multiplies int8 exactly here: without VNNI its sums may overflow (pytorch #136746)."""
+    return bool(torch.backends.mkldnn.is_available() and torch.cpu.get_capabilities().get("avx512_vnni"))  # type: ignore[no-untyped-call]
 
 
 def keeping_types(fn: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -45,6 +45,18 @@ def test_outputs_equal_integer_arithmetic_bit_for_bit(options):
     assert np.array_equal(Int8Linear(layer, fold)(x).numpy(), integer_reference(layer, x, fold))
 
 
+@pytest.mark.parametrize("options", [{"n_sparse": 40}, {"per_channel": True}])
+def test_products_of_int8_equal_those_of_floats(options):
+    layer = synthetic_layer("a", 24, 3000, ALL, **options)
+    layer = replace(layer, codes=np.where(layer.codes > 0, -128, layer.codes))
+    part, x = Int8Linear(layer, 128), activations(1100, 3000)
+    x[:2] = torch.tensor([[-5.0], [5.0]])  # all inputs -128, all 127
+    with_integers = part(x)
+    part.in_integers = False
+    assert torch.equal(with_integers, part(x))
+    assert torch.equal(with_integers[600:], part(x[600:]))
+
+
 def test_outputs_are_close_to_dequantized_weights_times_activations():
     layer = synthetic_layer("a", 24, 300, ALL, n_sparse=20)
     x = activations(7, 300)
@@ -70,6 +82,8 @@ def test_a_batch_keeps_its_shape():
     layer = synthetic_layer("a", 24, 48, ALL)
     x = activations(6, 48)
     assert torch.equal(Int8Linear(layer, 128)(x.view(2, 3, 48)), Int8Linear(layer, 128)(x).view(2, 3, 24))
+    assert Int8Linear(layer, 128)(x[:0]).shape == (0, 24)
+    assert Int8Linear(layer, 128)(x.clone().requires_grad_()).shape == (6, 24)
 
 
 def test_int8_activations_alone_keep_the_weights():
