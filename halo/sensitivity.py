@@ -7,9 +7,11 @@ Per layer, with inputs `x`, and gradients `g` of the summed loss with respect to
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -25,10 +27,10 @@ from halo.finite import all_finite
 from halo.model import choose_device, decoder_blocks, digest_weights, list_linears, torch_tools
 from halo.second_moment import SecondMoment, no_moment
 from halo.shards import write_arrays
-from halo.streaming import held
+from halo.streaming import give_back_freed, held
 from halo.tokens import TokenWindows
 
-VERSION = 1
+VERSION = 2
 Moment = Literal["hessian", "guided", "fisher", "absgrad", "output"]
 Progress = Callable[[int, int], None]
 
@@ -39,8 +41,8 @@ class SensitivityConfig:
 
     Attributes:
         windows: windows for the Hessians; 0 for all that are given.
-        fisher_windows: windows for gradients.
-        batch: windows run together.
+        fisher_windows: windows for gradients, which flow one window at a time.
+        batch: windows run together for the Hessians.
     """
 
     windows: int = 128
@@ -53,14 +55,14 @@ class LayerSensitivity:
     """A handle to one layer's moments on disk; a moment is read when asked for.
 
     Attributes:
-        path: safetensors, float64: `hessian`, `guided` `[in, in]`; `fisher`, `absgrad` `[out, in]`; `output` `[out]`.
+        path: safetensors, float32: `hessian`, `guided` `[in, in]`; `fisher`, `absgrad` `[out, in]`; `output` `[out]`.
     """
 
     name: str
     path: Path
 
     def read(self, moment: Moment) -> np.ndarray:
-        """Return one moment, float64; `output` is the mean squared gradient of each output."""
+        """Return one moment, float32; `output` is the mean squared gradient of each output."""
         with safe_open(self.path, framework="numpy") as stream:
             return np.asarray(stream.get_tensor(moment))
 
@@ -86,30 +88,68 @@ class Sensitivity:
 
 
 class Moments:
-    """Running sums of one layer's gradients; float32 products of a batch are added in float64."""
+    """Running sums of one layer's gradients: each window's products, made in float32, are one addition."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, device: torch.device) -> None:
         out_features, in_features = linear.weight.shape
-        self.guided = no_moment(in_features)
-        self.fisher = torch.zeros(out_features, in_features, dtype=torch.float64)
+        self.guided = no_moment(in_features, device)
+        self.fisher = torch.zeros(out_features, in_features, device=device)
         self.absgrad = torch.zeros_like(self.fisher)
-        self.output = torch.zeros(out_features, dtype=torch.float64)
+        self.output = torch.zeros(out_features, dtype=torch.float64, device=device)
 
-    def add_gradient(self, x: torch.Tensor, gradient: torch.Tensor, window: int) -> None:
-        """Add inputs `[..., in]` and output gradients `[..., out]` of whole windows; some models flatten them."""
-        flat_x, flat_g = x.flatten(0, -2), gradient.flatten(0, -2)
-        squared = flat_g.square()
-        self.guided.add(flat_x, squared.mean(1, keepdim=True))
-        self.fisher += (squared.T @ flat_x.square()).double().cpu()
-        self.output += squared.sum(0).double().cpu()
-        grouped_x, grouped_g = (flat.reshape(-1, window, flat.shape[1]) for flat in (flat_x, flat_g))
-        self.absgrad += (grouped_g.transpose(1, 2) @ grouped_x).abs().sum(0).double().cpu()
+    def add(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Add the inputs `[tokens, in]` and output gradients `[tokens, out]` of one window."""
+        squared = gradient.square()
+        self.guided.add(x, squared.mean(1, keepdim=True))
+        self.fisher.addmm_(squared.T, x.square())
+        self.output += squared.sum(0)
+        self.absgrad += (gradient.T @ x).abs_()
 
-    def arrays(self, fisher_tokens: int) -> dict[str, np.ndarray]:
-        """Return the moments to save, as means over tokens."""
-        return {"guided": self.guided.whole(torch.float64).div_(fisher_tokens).numpy(),
-                "fisher": (self.fisher / fisher_tokens).numpy(), "absgrad": self.absgrad.numpy(),
-                "output": (self.output / fisher_tokens).numpy()}
+    def means(self, tokens: int) -> dict[str, np.ndarray]:
+        """Return the moments to save, as means over tokens; the sums are let go."""
+        found = {"guided": self.guided.whole(torch.float32).div_(tokens), "fisher": self.fisher.div_(tokens),
+                 "absgrad": self.absgrad, "output": (self.output / tokens).float()}
+        return {name: value.cpu().numpy() for name, value in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class GradientLog:
+    """What entered the linears of a block, and the gradients of what they gave: a file for every call.
+
+    The sums of a block's linears would take more than twice the memory of its weights; so they are made one after the
+    other from these files, once the block itself is let go.
+
+    Attributes:
+        calls: linear -> how many.
+    """
+
+    folder: Path
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def hook(self, name: str) -> Callable[..., None]:
+        """Return a forward hook that writes a call of the linear `name` when the gradient has come back to it."""
+
+        def attach(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            x = args[0].detach()
+            output.register_hook(lambda gradient: self.write(name, x, gradient))  # type: ignore[no-untyped-call]
+
+        return attach
+
+    def write(self, name: str, x: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Write one call: inputs `[..., in]` and output gradients `[..., out]`."""
+        both = {"x": x.flatten(0, -2).cpu().numpy(), "gradient": gradient.flatten(0, -2).cpu().numpy()}
+        write_arrays(self.folder / name / str(self.calls[name]), both)
+        self.calls[name] += 1
+
+    def moments(self, name: str, linear: nn.Linear, device: torch.device) -> Moments:
+        """Return the sums over the calls of one linear, whose files are removed."""
+        sums = Moments(linear, device)
+        for call in range(self.calls[name]):
+            path = self.folder / name / str(call)
+            with safe_open(path, framework="pt") as stream:
+                sums.add(stream.get_tensor("x").to(device), stream.get_tensor("gradient").to(device))
+            path.unlink()
+        return sums
 
 
 def measure_sensitivity(
@@ -132,6 +172,7 @@ def measure_sensitivity(
     """
     if config.batch < 1 or config.windows < 0 or config.fisher_windows < 1:
         raise ConfigError(f"sensitivity: batch and fisher_windows must be positive and windows not negative: {config}.")
+    give_back_freed()
     linears = dict(list_linears(model).linears)
     ids = torch.tensor(tokens.ids)
     hessian_ids, fisher_ids = ids[: config.windows or len(ids)], ids[: config.fisher_windows]
@@ -154,64 +195,80 @@ def measure_blocks(
 ) -> None:
     """Write the moments of every layer to `parts`: forward block by block for Hessians, backward for gradients.
 
-    One block is in memory, with its layers' moments, and the hidden states of all windows. What enters each block of
-    the windows for gradients goes to disk, and each block is run again when the gradient comes back to it. What an
-    earlier run finished is not measured again.
+    In memory are the hidden states of all windows, and one block with its layers' Hessians, or the moments of one of
+    its layers. What enters each block of the windows for gradients goes to disk, and each block is run again, window by
+    window, when the gradient comes back to it. What an earlier run finished is not measured again.
     """
     prefix, blocks = decoder_blocks(model)
     device = next(model.parameters()).device
     of_block = [{name: linear for name, linear in linears.items() if name.startswith(f"{prefix}.{index}.")}
                 for index in range(len(blocks))]
-    batches = torch.split(fisher_ids.to(device), batch)
+    # A graph keeps twenty times what enters a block, and logits may be wider yet: gradients flow window by window.
+    windows = torch.split(fisher_ids.to(device), 1)
     summed = enter(model, blocks, torch.split(hessian_ids.to(device), batch))
-    scored = enter(model, blocks, batches)
+    scored = enter(model, blocks, windows)
     with torch.no_grad():
         for index, block in enumerate(blocks):
             keep_inputs(parts, index, scored.hidden)
+            missing = {name: linear for name, linear in of_block[index].items() if not moment_files(parts, name)}
             with held(block, choose_device()):
-                advance_summing(block, of_block[index], summed, index, parts)
+                sums = advance_summing(block, missing, summed, index)
                 scored.hidden = [run_block(block, hidden, given[index])
                                  for hidden, given in zip(scored.hidden, scored.arguments, strict=True)]
+            write_hessians(sums, parts)
             if progress:
                 progress(index + 1, 2 * len(blocks))
     gradients = [gradient_of_end(model, blocks, ids, hidden, in_tuples=scored.in_tuples)
-                 for ids, hidden in zip(batches, scored.hidden, strict=True)]
+                 for ids, hidden in zip(windows, scored.hidden, strict=True)]
     for index in reversed(range(len(blocks))):
         given = [arguments[index] for arguments in scored.arguments]
+        missing = {name: linear for name, linear in of_block[index].items() if not finished(parts, name).exists()}
+        log = GradientLog(parts / f"gradients-{index}")
         with held(blocks[index], choose_device()):
-            gradients = gradients_before(blocks[index], of_block[index], parts, index, given, gradients)
+            gradients = gradients_before(blocks[index], missing, parts / f"inputs-{index}", given, gradients, log)
+        write_moments(missing, parts, log, fisher_ids.numel())
+        shutil.rmtree(log.folder, ignore_errors=True)
         (parts / f"inputs-{index}").unlink()
         if progress:
             progress(2 * len(blocks) - index, 2 * len(blocks))
 
 
 def keep_inputs(parts: Path, index: int, hidden: Sequence[torch.Tensor]) -> None:
-    """Write what enters a block, one tensor per batch."""
+    """Write what enters a block, one tensor per window."""
     write_arrays(parts / f"inputs-{index}", {str(at): value.cpu().numpy() for at, value in enumerate(hidden)})
 
 
 def advance_summing(
-    block: nn.Module, linears: Mapping[str, nn.Linear], entered: Entered, index: int, parts: Path
-) -> None:
-    """Replace the hidden states in `entered` by the block's outputs, and write its layers' Hessians.
-
-    Raises:
-        NumericsError: an input is NaN or infinite.
-    """
-    missing = {name: linear for name, linear in linears.items() if not moment_files(parts, name)}
-    sums = {name: no_moment(linear.in_features) for name, linear in missing.items()}
-    with hooked(missing, hessian_hook(sums)):
+    block: nn.Module, linears: Mapping[str, nn.Linear], entered: Entered, index: int
+) -> dict[str, SecondMoment]:
+    """Replace the hidden states in `entered` by the block's outputs; return the Hessians of `linears`."""
+    sums = {name: no_moment(linear.in_features) for name, linear in linears.items()}
+    with hooked(linears, hessian_hook(sums)):
         entered.hidden = [run_block(block, hidden, given[index])
                           for hidden, given in zip(entered.hidden, entered.arguments, strict=True)]
+    return sums
+
+
+def write_hessians(sums: Mapping[str, SecondMoment], parts: Path) -> None:
+    """Write Hessians, float32, and let go of them one by one.
+
+    Raises:
+        NumericsError: an input was NaN or infinite.
+    """
     for name, moment in sums.items():
-        hessian = moment.whole(torch.float64)
+        hessian = moment.whole(torch.float32)
         check_finite(name, "inputs", hessian)
         write_arrays(parts / f"{name}.hessian", {"hessian": hessian.numpy()})
 
 
+def finished(parts: Path, name: str) -> Path:
+    """Return where all moments of a layer are kept."""
+    return parts / f"{name}.safetensors"
+
+
 def moment_files(parts: Path, name: str) -> bool:
     """Return whether a layer's Hessian is there, alone or with its other moments."""
-    return (parts / f"{name}.hessian").exists() or (parts / f"{name}.safetensors").exists()
+    return (parts / f"{name}.hessian").exists() or finished(parts, name).exists()
 
 
 def gradient_of_end(
@@ -226,30 +283,30 @@ def gradient_of_end(
 
 
 def gradients_before(
-    block: nn.Module, linears: Mapping[str, nn.Linear], parts: Path, index: int, given: Sequence[Arguments],
-    gradients: Sequence[torch.Tensor],
+    block: nn.Module, linears: Mapping[str, nn.Linear], inputs: Path, given: Sequence[Arguments],
+    gradients: Sequence[torch.Tensor], log: GradientLog,
 ) -> list[torch.Tensor]:
-    """Return the gradients with respect to what entered a block, and write its layers' moments.
+    """Return the gradients with respect to what entered a block; `log` is told what reaches `linears`."""
+    device, before = gradients[0].device, []
+    with hooked(linears, log.hook), torch.enable_grad(), safe_open(inputs, framework="pt") as stream:
+        for at, (arguments, gradient) in enumerate(zip(given, gradients, strict=True)):
+            leaf = stream.get_tensor(str(at)).to(device).requires_grad_()
+            before += torch.autograd.grad(run_block(block, leaf, arguments), leaf, gradient)
+    return before
+
+
+def write_moments(linears: Mapping[str, nn.Linear], parts: Path, log: GradientLog, tokens: int) -> None:
+    """Write the moments of a block's `linears`, one after the other.
 
     Raises:
         NumericsError: a gradient is NaN or infinite.
     """
-    missing = {name: linear for name, linear in linears.items() if not (parts / f"{name}.safetensors").exists()}
-    moments = {name: Moments(linear) for name, linear in missing.items()}
-    device, before = gradients[0].device, []
-    with hooked(missing, gradient_hook(moments, gradients[0].shape[1])), torch.enable_grad(), \
-            safe_open(parts / f"inputs-{index}", framework="pt") as stream:
-        for at, (arguments, gradient) in enumerate(zip(given, gradients, strict=True)):
-            leaf = stream.get_tensor(str(at)).to(device).requires_grad_()
-            before += torch.autograd.grad(run_block(block, leaf, arguments), leaf, gradient)
-    tokens = sum(gradient.shape[0] * gradient.shape[1] for gradient in gradients)
-    for name, sums in moments.items():
+    for name, linear in linears.items():
+        sums = log.moments(name, linear, choose_device())
         check_finite(name, "gradients", sums.fisher)
         with safe_open(parts / f"{name}.hessian", framework="numpy") as stream:
-            hessian = stream.get_tensor("hessian")
-        write_arrays(parts / f"{name}.safetensors", {"hessian": hessian, **sums.arrays(tokens)})
+            write_arrays(finished(parts, name), {**sums.means(tokens), "hessian": stream.get_tensor("hessian")})
         (parts / f"{name}.hessian").unlink()
-    return before
 
 
 def run(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
@@ -284,21 +341,6 @@ def hessian_hook(sums: Mapping[str, SecondMoment]) -> Callable[[str], Callable[.
             sums[name].add(args[0].flatten(0, -2))
 
         return add
-
-    return make
-
-
-def gradient_hook(moments: Mapping[str, Moments], window: int) -> Callable[[str], Callable[..., None]]:
-    """Return a hook maker that adds the gradient moments when the backward pass reaches the module's output."""
-
-    def make(name: str) -> Callable[..., None]:
-        def attach(_: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            x = args[0].detach()
-            output.register_hook(  # type: ignore[no-untyped-call]
-                lambda gradient: moments[name].add_gradient(x, gradient, window)
-            )
-
-        return attach
 
     return make
 

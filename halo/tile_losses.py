@@ -134,17 +134,17 @@ def check_fit(name: str, weight: torch.Tensor, config: TileConfig) -> None:
 
 
 def score_statistic(layer: LayerSensitivity, config: TileConfig) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return what weighs a squared error `[out, in]`, and for "guided" also the full `[in, in]` form.
+    """Return what weighs a squared error, float64 `[out, in]`, and for "guided" also the full `[in, in]` form.
 
     The guided score is the curvature that the loss has if outputs err independently: a row's error e costs
     mean(g_i^2) e H e^T / tokens, with the token weights of the guided Hessian.
     """
     if config.score == "fisher":
-        return layer.read("fisher"), None
+        return layer.read("fisher").astype(float), None
     if config.score == "absgrad":
-        gradients = layer.read("absgrad")
+        gradients = layer.read("absgrad").astype(float)
         return gradients / max(float(gradients.sum()), 1e-300), None
-    guided, output = layer.read("guided"), layer.read("output")
+    guided, output = layer.read("guided").astype(float), layer.read("output").astype(float)
     share = output / max(float(output.mean()), 1e-300)
     return share[:, None] * np.diagonal(guided)[None, :], guided
 

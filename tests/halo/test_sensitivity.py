@@ -4,7 +4,7 @@ import torch
 
 from halo.errors import ConfigError, NumericsError
 from halo.model import list_linears
-from halo.sensitivity import SensitivityConfig, hooked, measure_sensitivity, run, summed_loss
+from halo.sensitivity import GradientLog, SensitivityConfig, hooked, measure_sensitivity, run, summed_loss
 from tests.halo.conftest import whole_model
 from tests.halo.tiny import make_model
 
@@ -51,6 +51,21 @@ def test_fisher_bounds_the_mean_gradient_from_above(case):
         assert layer.read("output").shape == (fisher.shape[0],)
 
 
+def test_every_call_of_a_linear_counts_however_few_tokens_it_was_given(tmp_path):
+    """An expert sees some of a window's tokens, and a shared linear is called again."""
+    linear, log = torch.nn.Linear(5, 3), GradientLog(tmp_path / "log")
+    calls = [(torch.randn(tokens, 5), torch.randn(tokens, 3)) for tokens in (4, 0, 7)]
+    for x, gradient in calls:
+        log.write("shared", x, gradient)
+    found = log.moments("shared", linear, torch.device("cpu")).means(10)
+    x, gradient = (torch.cat(part).double().numpy() for part in zip(*calls, strict=True))
+    assert np.allclose(found["fisher"], (gradient**2).T @ x**2 / 10, rtol=1e-5)
+    assert np.allclose(found["guided"], (x * (gradient**2).mean(1, keepdims=True)).T @ x / 10, rtol=1e-5, atol=1e-6)
+    assert np.allclose(found["absgrad"], sum((g.T @ x).abs().numpy() for x, g in calls), rtol=1e-5)
+    assert np.allclose(found["output"], (gradient**2).mean(0) * len(x) / 10, rtol=1e-5)
+    assert not list((tmp_path / "log" / "shared").iterdir())
+
+
 def test_moments_do_not_depend_on_the_batch(cases, tmp_path):
     case = cases["llama"]
     config = SensitivityConfig(windows=12, fisher_windows=6, batch=5)
@@ -83,6 +98,9 @@ def test_a_killed_run_goes_on_after_its_last_block_and_ends_with_the_same_bytes(
         measure_sensitivity(case.loaded.model, case.tokens, CONFIG, tmp_path, progress=die)
     done = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("model.layers.*.safetensors")}
     assert len(done) == (0 if last == 1 else 7)
+    (log,) = (path.with_name("gradients-0") / "model.layers.0.mlp.up_proj" for path in tmp_path.rglob("inputs-0"))
+    log.mkdir(parents=True)
+    (log / "0").write_text("of a run that was killed in the middle of a block")
     resumed = measure_sensitivity(case.loaded.model, case.tokens, CONFIG, tmp_path)
     for name, layer in resumed.layers.items():
         assert layer.path.read_bytes() == case.sensitivity.layers[name].path.read_bytes()
