@@ -20,7 +20,18 @@ from halo.loads import LayerPlan, LoadGroup, ModelLoads, Progress, model_loads
 from halo.machine import ClockPoint, Machine, Setup
 from halo.objective import Best, best_schedule, fastest_schedule
 from halo.operating_point import PointConfig
-from halo.plan import ALL_VALUES, SWITCH_PRESETS, ClockClass, DvfsConfig, DvfsPlan, PhaseResult, Scope, Segment, Switch
+from halo.plan import (
+    ALL_VALUES,
+    SWITCH_PRESETS,
+    ClockClass,
+    DvfsConfig,
+    DvfsPlan,
+    PhaseResult,
+    Scope,
+    Segment,
+    Switch,
+    point_changes,
+)
 from halo.plan_words import hold_words, why_frequency_only
 from halo.schedule import Changes, Schedule, Stage
 from halo.workload import ATTENTION_INPUT, Product, Workload, shared_input_stage
@@ -352,17 +363,12 @@ def segments_of(
 
 def find_switches(segments: Sequence[Segment], machine: Machine, scope: Scope) -> list[Switch]:
     """Return every change of point of a pass, taken as a circle, of the linear layers alone or of everything."""
-    chosen = [(at, s) for at, s in enumerate(segments) if scope == "all" or s.kind == "linear"]
     result = []
-    for (last, before), (at, after) in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+    for at, before, after, inside in point_changes(segments, scope):
         old, new = (ClockPoint(s.voltage_v, s.period_ps) for s in (before, after))
-        if old != new:
-            # Between two passes the array is empty, even where one stage is all there is.
-            inside = before.stage == after.stage and at > last
-            result.append(Switch(
-                after.phase, scope, at, before.stage, after.stage, before.codebook,
-                after.codebook, old.voltage_v, new.voltage_v, old.period_ps, new.period_ps, inside,
-                machine.change(old, new, inside)))
+        result.append(Switch(
+            after.phase, scope, at, before.stage, after.stage, before.codebook, after.codebook, old.voltage_v,
+            new.voltage_v, old.period_ps, new.period_ps, inside, machine.change(old, new, inside)))
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -331,6 +331,20 @@ class DvfsPlan:
     def n_loads(self, codebook: str | None = None, phase: Phase | None = None) -> int:
         """Return the loads of the linear layers in one clock class, or in all."""
         return sum(s.n_loads for s in self.segments_of(phase, "linear") if codebook in {None, s.codebook})
+
+
+def point_changes(segments: Sequence[Segment], scope: Scope) -> Iterator[tuple[int, Segment, Segment, bool]]:
+    """Yield where a pass, taken as a circle, changes its point: segment, the ones before and after, if inside a stage.
+
+    Args:
+        segments: of one phase, in order.
+        scope: whether the linear layers alone are looked at; positions count all segments.
+    """
+    chosen = [(at, s) for at, s in enumerate(segments) if scope == "all" or s.kind == "linear"]
+    for (last, before), (at, after) in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+        if (before.voltage_v, before.period_ps) != (after.voltage_v, after.period_ps):
+            # Between two passes the array is empty, even where one stage is all there is.
+            yield at, before, after, before.stage == after.stage and at > last
 
 
 def all_zero(plan: DvfsPlan) -> DvfsPlan:

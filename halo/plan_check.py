@@ -11,10 +11,11 @@ from characterization.errors import ArtifactError
 from characterization.profile import MacProfile
 from halo.errors import PlanError
 from halo.operating_point import OperatingPoint, operating_point
-from halo.plan import ClockClass, DvfsPlan, Segment
+from halo.plan import ClockClass, DvfsPlan, Scope, Segment, point_changes
 
 SAME_PS = 1e-6
 SAME = 1e-9
+SCOPES: tuple[Scope, ...] = ("linear", "all")
 
 
 def check_plan(plan: DvfsPlan, profile: MacProfile) -> None:
@@ -26,7 +27,7 @@ def check_plan(plan: DvfsPlan, profile: MacProfile) -> None:
     """
     other = plan.provenance.inputs["profile"] != profile.digest
     faults = [*(["it was made from another profile"] if other else []), *class_faults(plan, profile),
-              *segment_faults(plan, profile), *sum_faults(plan), *budget_faults(plan)]
+              *segment_faults(plan, profile), *switch_faults(plan), *sum_faults(plan), *budget_faults(plan)]
     if faults:
         shown = [*faults[:8], *([f"and {len(faults) - 8} more"] if len(faults) > 8 else [])]
         raise PlanError(f"plan of {plan.method}: {'; '.join(shown)}. Make it again with `halo plan`.")
@@ -96,11 +97,28 @@ def values_within(
     return tuple(sorted(together | set(codes)))
 
 
+def switch_faults(plan: DvfsPlan) -> Iterator[str]:
+    """Yield where the changes that are listed are not those that the segments make."""
+    for phase in plan.phases:
+        for scope in SCOPES:
+            made = [(at, before.voltage_v, before.period_ps, after.voltage_v, after.period_ps)
+                    for at, before, after, _ in point_changes(plan.segments_of(phase), scope)]
+            listed = [(s.segment, s.old_v, s.old_ps, s.new_v, s.new_ps) for s in plan.switches_of(scope, phase)]
+            if odd := sorted(set(made) ^ set(listed)):
+                what = "linear layers" if scope == "linear" else "whole pass"
+                yield (f"{phase}, {what}: {len(listed)} changes of clock or voltage are listed, the segments make "
+                       f"{len(made)}; they disagree at segment {odd[0][0]}")
+
+
 def sum_faults(plan: DvfsPlan) -> Iterator[str]:
-    """Yield where figures are negative, or a phase is not the sum of its segments and changes."""
+    """Yield where figures are negative or no segment's own, or a phase is not the sum of its segments and changes."""
     for segment in plan.segments:
         if min(segment.time_s, segment.energy_fj, segment.cycles, segment.memory_s) < 0:
             yield f"{segment.layer}: a figure of segment {segment.codebook} is negative"
+        longer_s = max(segment.compute_s, segment.memory_s)
+        if abs(segment.time_s - longer_s) > SAME * longer_s:
+            yield (f"{segment.layer}: segment {segment.codebook} is stated to take {segment.time_s:.9g} s, the longer "
+                   f"of its compute and memory time is {longer_s:.9g} s")
     for result in plan.results:
         segments, switches = plan.segments_of(result.phase), plan.switches_of("all", result.phase)
         time_s = sum(s.time_s for s in segments) + sum(s.cost.time_s for s in switches)

@@ -204,6 +204,13 @@ def test_a_plan_that_contradicts_itself_is_refused():
         check_plan(replace(FAST, config=asked), SWEEP)
     with pytest.raises(PlanError, match=r"draws more than the cap of 1e-09 W"):
         check_plan(replace(FAST, config=replace(FAST.config, power_cap_w=1e-9)), SWEEP)
+    for gone in ("linear", "all"):
+        rest = tuple(s for s in FAST.switches if s is not FAST.switches_of(gone, "prefill")[0])
+        with pytest.raises(PlanError, match=r"changes of clock or voltage are listed, the segments make \d+; they"):
+            check_plan(replace(FAST, switches=rest), SWEEP)
+    quick = replace(FAST.segments[0], time_s=0.5 * FAST.segments[0].time_s)
+    with pytest.raises(PlanError, match=r"is stated to take .* s, the longer of its compute and memory time is"):
+        check_plan(replace(FAST, segments=(quick, *FAST.segments[1:])), SWEEP)
     lower = replace(FAST.segments[0], voltage_v=1.35)
     with pytest.raises(PlanError, match=r"and 1.35 V, its values need"):
         check_plan(replace(FAST, segments=(lower, *FAST.segments[1:])), SWEEP)
