@@ -82,7 +82,7 @@ class Comparison:
         design, library: of the baseline's MAC.
         standings: by mode, then method; the baseline first.
         front: method -> (voltage, time in s, energy in fJ), at one voltage at a time.
-        note: what every table must say.
+        note: what every table must say: on which delays clocks rest, and whose shapes these are.
     """
 
     design: str
@@ -153,8 +153,9 @@ def compare_models(
         if progress:
             progress(done + 1, len(labels))
     head = contenders[labels[0]].profile.head
+    footing = f"Clocks rest on: {base.plan.all_values.basis}."
     return Comparison(head.design, head.library, base.plan.points.voltage_v,
-                      {mode: tuple(found) for mode, found in standings.items()}, front, note)
+                      {mode: tuple(found) for mode, found in standings.items()}, front, f"{note} {footing}".strip())
 
 
 def point_of(voltage_v: float, standing: Standing) -> tuple[float, float, float]:

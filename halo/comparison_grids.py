@@ -72,7 +72,8 @@ def waterfall_grid(comparison: Comparison, methods: Sequence[str]) -> Grid:
     rows = tuple((name, *(f"{made[method].get(name, 0.0) / whole:+.4f}" for method in methods)) for name in names
                  if any(name in made[method] for method in methods))
     return Grid(("step", *methods), rows, f"From {comparison.base.method} at {comparison.nominal_v:g} V to each method "
-                                          "at its throughput, shares of its energy with DRAM; rows add up.")
+                                          "at its throughput, shares of its energy with DRAM; rows add up. "
+                                          f"{comparison.note}")
 
 
 def front_grid(comparison: Comparison) -> Grid:
@@ -84,7 +85,7 @@ def front_grid(comparison: Comparison) -> Grid:
         rows.append((f"{method} at {voltage_v:g} V", f"{1e3 * time_s:.4g}", f"{energy_fj / FJ_PER_MJ:.4g}",
                      "no" if beaten else "yes"))
     return Grid(("method", "ms", "mJ", "on the joint front"), tuple(rows),
-                "Each method at one voltage at a time; accuracy is not in this front.")
+                f"Each method at one voltage at a time; accuracy is not in this front. {comparison.note}")
 
 
 def dedicated_methods(comparison: Comparison) -> list[str]:

@@ -115,7 +115,8 @@ def hypervolume_grid(comparison: Comparison, merits: Mapping[str, Merit], same: 
                "KL net where searched is cheaper", "front of searched", "front of baselines", "least cost of each")
     left = f" Counted among the baselines, as all their tiles use one fixed grid: {', '.join(same)}." if same else ""
     return Grid(columns, tuple(rows), f"Area that each front dominates, in KL net x cost, up to {BEYOND:g} times the "
-                                      f"largest KL of any method and the cost of {comparison.base.method}.{left}")
+                                      f"largest KL of any method and the cost of {comparison.base.method}.{left} "
+                                      f"{comparison.note}")
 
 
 def matched_grid(comparison: Comparison, merits: Mapping[str, Merit], same: Sequence[str] = ()) -> Grid:
@@ -146,4 +147,5 @@ def matched_grid(comparison: Comparison, merits: Mapping[str, Merit], same: Sequ
     columns = ("baseline", "KL net", f"array energy / {comparison.base.method}", "searched, no higher KL", "its KL net",
                "array energy / baseline", "on-chip energy / baseline", "time at one voltage / baseline")
     return Grid(columns, tuple(rows), "At one throughput, every voltage open: the searched method that spends least in "
-                                      "the array among those that lose no more than the baseline does.")
+                                      "the array among those that lose no more than the baseline does. "
+                                      f"{comparison.note}")

@@ -112,7 +112,12 @@ def footing(profile: MacProfile, config: PointConfig) -> Footing:
 
     Raises:
         ArtifactError: the profile has no typical corner at the voltage, or no slow corner low enough to sign it off.
+        PlanError: it has several typical voltages, and none is named.
     """
+    several = [f"{profile.voltage_v[index]:g}" for index in profile.grid.of_speed("typical")]
+    if not config.voltage_v and len(several) > 1:
+        raise PlanError(f"the profile of {profile.head.design} has {len(several)} typical voltages, "
+                        f"{', '.join(several)} V, and none was named; set points.voltage_v to one of them.")
     typical = profile.grid.typical(config.voltage_v or None)
     voltage_v, name = float(profile.voltage_v[typical]), profile.corners[typical]
     if config.signoff is False or (config.signoff == "auto" and not profile.grid.of_speed("slow")):

@@ -57,18 +57,19 @@ def range_grid(
 
     The baseline is planned anew in each variant. What the profile cannot answer is said in its row.
     """
-    labels, rows, found = list(contenders), [], []
+    labels, rows, found, said = list(contenders), [], [], ""
     chosen = variants(points, config, profiles)
     for done, variant in enumerate(chosen):
         there = contenders
         if variant.profile is not None:
             there = {label: replace(who, profile=variant.profile) for label, who in contenders.items()}
         try:
-            made = compare_models(there, variant.points, variant.config, work, with_front=False, reshape=reshape)
+            made = compare_models(there, variant.points, variant.config, work, with_front=False, reshape=reshape,
+                                  note=note)
         except ArtifactError:
             rows.append((variant.name, *["not in the profile"] * (3 * len(labels) - 3)))
         else:
-            base = made.base.report.total("all")
+            base, said = made.base.report.total("all"), said or made.note
             figures = []
             for label in labels[1:]:
                 plain, bought = (find(made, mode, label) for mode in ("one voltage", "one throughput"))
@@ -82,5 +83,6 @@ def range_grid(
     rows.append(("range", *(f"{min(column):.3f} .. {max(column):.3f}" for column in columns)))
     heads = (f"{label}: {what}" for label in labels[1:] for what in
              ("time", "array energy at one throughput", "energy at one throughput"))
-    caption = f"{contenders[labels[0]].profile.head.design}: ratios to {labels[0]}, planned anew in each row. {note}"
+    design = contenders[labels[0]].profile.head.design
+    caption = f"{design}: ratios to {labels[0]}, planned anew in each row. As given: {said}"
     return Grid(("varied", *heads), tuple(rows), caption.strip())

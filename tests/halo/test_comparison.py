@@ -111,6 +111,15 @@ def test_a_comparison_is_written_as_page_text_and_pictures(tmp_path):
     assert image.imread(tmp_path / "waterfall.png").shape[1] == image.imread(tmp_path / "front.png").shape[1] == 1500
 
 
+def test_every_table_says_on_which_delays_its_clocks_rest():
+    # Made-up profiles have no certificates, and this one no slow corners.
+    chosen = {name: ALL[name] for name in ("w8a8", "w4")}
+    grids = (*grids_of(FOUND, MERITS), hypervolume_grid(FOUND, MERITS), matched_grid(FOUND, MERITS),
+             range_grid(chosen, POINTS, DvfsConfig(), WORK))
+    for grid in grids:
+        assert "Clocks rest on: topological delay at tt_025C_1v80; typical, not signed off" in grid.caption
+
+
 def half_rows(found, merits, build):
     """The rows of FP16 over every method, and what they rest on."""
     base = found.base

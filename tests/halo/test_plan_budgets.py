@@ -115,6 +115,7 @@ def test_a_phase_that_waits_for_memory_takes_the_lower_voltage_that_is_free():
 def test_switches_that_take_long_are_not_made():
     slow = made(switch="driver")
     assert all(not slow.switches_of("all", phase) for phase in slow.phases)
+    assert all("Everything runs at one point" in line for line in plan_lines(slow) if "clock changes" in line)
     assert len(FAST.switches_of("all", "prefill")) > 0
 
 
