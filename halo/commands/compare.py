@@ -17,7 +17,7 @@ def compare(
         list[Path] | None, typer.Option("--dedicated", help="PE(s) for int4, powers of two: the designer's alternative")
     ] = None,
     shape: Annotated[str, typer.Option("--shape", help="of another model, such as llama-2-7b")] = "",
-    methods: Annotated[str, typer.Option("--methods", help="labels of the run, separated by commas")] = "",
+    methods: Annotated[str, typer.Option("--methods", help="labels, those of --beside too, with commas between")] = "",
     varied: Annotated[bool, typer.Option("--ranges", help="vary margins, corners and switches too")] = False,
     tables: Annotated[
         list[Path] | None, typer.Option("--energy-table", help="of a MAC: --ranges varies activations too")
@@ -38,7 +38,7 @@ def compare(
     from halo.config import read_config
 
     chosen = read_config(config, overrides or ())
-    wanted = CompareConfig(tuple(profiles or [chosen.profile]), tuple(methods.replace(",", " ").split()),
+    wanted = CompareConfig(tuple(profiles or [chosen.profile]), labels_in(methods),
                            tuple(dedicated or ()), shape, varied, tuple(tables or ()), tuple(beside or ()))
     with progress_bars() as progress:
         made = compare_run(chosen, wanted, progress)
@@ -46,3 +46,12 @@ def compare(
         for grid in grids:
             console().print(rich_table(grid))
     print(f"written: {chosen.out / 'compare'}")
+
+
+def labels_in(text: str) -> tuple[str, ...]:
+    """Return the labels that commas separate; those of `--beside` have spaces in them.
+
+    >>> labels_in("gptq-w4a8, halo-acc-opt (dear)"), labels_in("")
+    (('gptq-w4a8', 'halo-acc-opt (dear)'), ())
+    """
+    return tuple(label for part in text.split(",") if (label := part.strip()))
