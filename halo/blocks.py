@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ class Entered:
     hidden: list[torch.Tensor]
     arguments: list[list[Arguments]]
     in_tuples: bool
+
+
+class LastReached(Exception):
+    """Raised where the last block stands: what the model makes of its output nobody asks for."""
 
 
 class StandIn(nn.Module):
@@ -66,6 +70,8 @@ def standing_in(blocks: nn.ModuleList, notes: Sequence[Note], *, in_tuples: bool
 def enter(model: nn.Module, blocks: nn.ModuleList, batches: Sequence[torch.Tensor]) -> Entered:
     """Return what `model` hands to its blocks for every batch of token ids; no block is run but the first, once.
 
+    The first batch is passed on to the end: whether the model calls blocks again is seen there.
+
     Raises:
         ModelError: the model does not call each block once, in order.
     """
@@ -90,6 +96,8 @@ def enter(model: nn.Module, blocks: nn.ModuleList, batches: Sequence[torch.Tenso
                 entered.hidden.append(hidden)
                 entered.arguments.append([])
             entered.arguments[-1].append(arguments)
+            if index + 1 == len(blocks) and len(entered.hidden) > 1:
+                raise LastReached
             return hidden
 
         return note
@@ -97,7 +105,8 @@ def enter(model: nn.Module, blocks: nn.ModuleList, batches: Sequence[torch.Tenso
     with torch.no_grad(), standing_in(blocks, [noting(index) for index in range(len(blocks))], in_tuples=False):
         for batch in batches:
             order.clear()
-            model(input_ids=batch, use_cache=False)
+            with suppress(LastReached):
+                model(input_ids=batch, use_cache=False)
             check(order, len(blocks))
     return entered
 

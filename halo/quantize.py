@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from characterization.artifact import Provenance
-from halo.activations import fixed_scale, quantize_activations
-from halo.blocks import Arguments, enter, run_block
+from halo.block_inputs import BlockInputs, Seen, advance, input_groups, inputs_of_first, see_inputs
 from halo.codebook import Codebook
 from halo.errors import ConfigError
 from halo.layer_file import load_linear, save_linear
@@ -23,15 +22,14 @@ from halo.layers import QuantizedLinear, QuantizedModel
 from halo.methods import Method
 from halo.model import choose_device, decoder_blocks, list_linears, torch_tools, transform_of
 from halo.plugins import resolve
-from halo.runtime import Int8Linear, swapped
-from halo.second_moment import no_moment
-from halo.sensitivity import Progress, Sensitivity, hooked
-from halo.streaming import give_back_freed, held
+from halo.runtime import Int8Linear
+from halo.sensitivity import Progress, Sensitivity
+from halo.streaming import give_back_freed
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
+from halo.walk import on_course
 
 VERSION = 6
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +49,6 @@ class QuantizeConfig:
     fold: int = 128
     channel_scales: bool = False
     static_activations: bool = False
-
-
-@dataclass(eq=False)
-class BlockInputs:
-    """What enters the decoder block in turn, per batch, and what every block is given beside it.
-
-    Attributes:
-        hidden: hidden states behind quantized blocks.
-        original: the same tokens' behind the original ones; none where no method asks what they are.
-        given: per batch and block.
-        index: the block in turn.
-    """
-
-    hidden: list[torch.Tensor]
-    original: list[torch.Tensor]
-    given: list[list[Arguments]]
-    index: int = 0
-
-    @property
-    def arguments(self) -> list[Arguments]:
-        """What the block in turn is given beside the hidden states, per batch."""
-        return [given[self.index] for given in self.given]
-
-
-class StopForward(Exception):
-    """Raised inside a block once a layer's inputs are known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,21 +117,6 @@ def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Proven
     return Provenance("quantize", {"sensitivity": sensitivity.digest, "tokens": tokens.digest}, options, torch_tools())
 
 
-@dataclass(eq=False)
-class Seen:
-    """Moments of the inputs that some layers share: x behind quantized layers and in int8, y of the original model.
-
-    Attributes:
-        hessian: sum of x x^T over calibration tokens, added in float64, float32 `[in, in]`.
-        drifts: layer -> sum of W (y - x) x^T, float32 `[out, in]`; none where no method asks.
-        scale: of all inputs, float32 `[1]`; None where each token has its own.
-    """
-
-    hessian: torch.Tensor
-    drifts: dict[str, torch.Tensor]
-    scale: torch.Tensor | None
-
-
 @dataclass(frozen=True, eq=False)
 class TaskMaker:
     """Makes the task of a layer from its Hessian.
@@ -207,44 +164,62 @@ def run_layers(
     earlier run finished only pass inputs on, in the same steps, so that what follows is the same.
     """
     prefix, blocks = decoder_blocks(model)
-    config = tasks.job.config
+    config, run = tasks.job.config, Run(model, tasks, plugin, folder, progress)
     of_block = [{name: linear for name, linear in tasks.linears.items() if name.startswith(f"{prefix}.{index}.")}
                 for index in range(len(blocks))]
-    missing = {name for name in tasks.linears if not layer_file(folder, name).exists()}
-    last = max((index for index, names in enumerate(of_block) if missing & set(names)), default=-1)
+    last = max((index for index, names in enumerate(of_block) if run.missing & set(names)), default=-1)
     inputs: BlockInputs | None = None
-
-    def note(name: str) -> None:
-        missing.remove(name)
-        if progress:
-            progress(len(tasks.linears) - len(missing), len(tasks.linears))
-
     with torch.no_grad():
         for index, block in enumerate(blocks[: last + 1]):
-            linears = of_block[index]
             if (plugin.sequential or config.static_activations) and tokens.ids.size and inputs is None:
-                inputs = inputs_of_block(model, blocks, tokens, tasks.job)
-            done: list[QuantizedLinear] = []
-            for group in input_groups(block, linears, inputs) if inputs else (tuple(linears),):
-                if wanted := {name: linears[name] for name in group if name in missing}:
-                    quantize_group(see_inputs(model, block, wanted, inputs, done, config) if inputs else None,
-                                   tuple(wanted), tasks, plugin, folder, note)
-                if inputs:
-                    done += [load_linear(layer_file(folder, name), name) for name in group]
-            if inputs and index < last:
-                with held(block, choose_device()):
-                    advance(model, block, done, inputs, config.fold)
+                ids = torch.tensor(tokens.ids[: config.windows or len(tokens.ids)])
+                inputs = inputs_of_first(model, blocks, ids, config.batch,
+                                         original=getattr(tasks.job.method_config, "propagate", False))
+            if inputs is None:
+                run.quantize_group(None, of_block[index])
+            else:
+                run.quantize_block(block, of_block[index], inputs, then_advance=index < last)
     return FinishedLayers(folder, tuple(tasks.linears))
 
 
-def quantize_group(
-    seen: Seen | None, names: Sequence[str], tasks: TaskMaker, plugin: ModuleType, folder: Path,
-    note: Callable[[str], None],
-) -> None:
-    """Write the layers that share an input to `folder`, one after the other; `note` is told of each."""
-    for name in names:
-        save_linear(layer_file(folder, name), quantize_one(name, seen, tasks, plugin), tasks.job.codebooks)
-        note(name)
+class Run:
+    """Quantizes layers into a folder, those that an earlier run did not finish.
+
+    Attributes:
+        missing: names of layers that are still to be quantized.
+    """
+
+    def __init__(
+        self, model: nn.Module, tasks: TaskMaker, plugin: ModuleType, folder: Path, progress: Progress | None
+    ) -> None:
+        self.model, self.tasks, self.plugin, self.folder, self.progress = model, tasks, plugin, folder, progress
+        self.missing = {name for name in tasks.linears if not layer_file(folder, name).exists()}
+
+    def quantize_block(
+        self, block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs, *, then_advance: bool
+    ) -> None:
+        """Quantize the layers of a block in groups that share an input; `then_advance`: pass `inputs` through it."""
+        config, groups = self.tasks.job.config, input_groups(block, linears, inputs)
+        device = next(self.model.parameters()).device
+        with on_course(self.model, linears, groups, inputs.n_tokens) as course:
+            for group in groups:
+                if wanted := {name: linears[name] for name in group if name in self.missing}:
+                    seen = see_inputs(course, block, wanted, group[0], inputs, static=config.static_activations)
+                    self.quantize_group(seen, wanted)
+                course.open({name: Int8Linear(load_linear(layer_file(self.folder, name), name), config.fold).to(device)
+                             for name in group})
+            if then_advance:
+                advance(course, block, inputs)
+
+    def quantize_group(self, seen: Seen | None, names: Iterable[str]) -> None:
+        """Write those that are missing of the layers that share an input, one after the other."""
+        for name in [name for name in names if name in self.missing]:
+            made = quantize_one(name, seen, self.tasks, self.plugin)
+            save_linear(layer_file(self.folder, name), made, self.tasks.job.codebooks)
+            self.missing.remove(name)
+            if self.progress:
+                total = len(self.tasks.linears)
+                self.progress(total - len(self.missing), total)
 
 
 def quantize_one(name: str, seen: Seen | None, tasks: TaskMaker, plugin: ModuleType) -> QuantizedLinear:
@@ -290,105 +265,3 @@ def with_scale(made: QuantizedLinear, scale: torch.Tensor | None) -> QuantizedLi
 def layer_file(folder: Path, name: str) -> Path:
     """Return where a finished layer is kept."""
     return folder / f"{name}.safetensors"
-
-
-def input_groups(
-    block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs
-) -> tuple[tuple[str, ...], ...]:
-    """Return the linears of a block in the order of their calls, those together that share an input tensor."""
-    groups: list[tuple[torch.Tensor, list[str]]] = []
-
-    def make(name: str) -> Callable[..., None]:
-        def note(_: nn.Module, args: tuple[torch.Tensor, ...], __: torch.Tensor) -> None:
-            if groups and groups[-1][0] is args[0]:
-                groups[-1][1].append(name)
-            else:
-                groups.append((args[0], [name]))
-
-        return note
-
-    with hooked(linears, make):
-        run_block(block, inputs.hidden[0], inputs.arguments[0])
-    called = {name for _, names in groups for name in names}
-    idle = tuple((name,) for name in linears if name not in called)
-    return (*(tuple(dict.fromkeys(names)) for _, names in groups), *idle)
-
-
-def see_inputs(
-    model: nn.Module, block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs,
-    done: list[QuantizedLinear], config: QuantizeConfig,
-) -> Seen | None:
-    """Return the moments of the inputs that `linears` share, behind the layers of their block that are `done`.
-
-    None where the block never calls them. The block is float32 only meanwhile.
-    """
-    device, first = next(model.parameters()).device, next(iter(linears.values()))
-    parts = {layer.name: Int8Linear(layer, config.fold).to(device) for layer in done}
-    moment = no_moment(first.in_features, device)
-    compared = linears if inputs.original else {}
-    drifts = {name: torch.zeros_like(linear.weight, dtype=torch.float32) for name, linear in compared.items()}
-    with held(block, choose_device()):
-        scale = None
-        if config.static_activations:
-            with swapped(model, parts):
-                met = [input_of(block, first, hidden, arguments)
-                       for hidden, arguments in zip(inputs.hidden, inputs.arguments, strict=True)]
-            some = [x for x in met if x is not None and x.numel()]
-            scale = fixed_scale(some) if some else None
-        for at, (hidden, arguments) in enumerate(zip(inputs.hidden, inputs.arguments, strict=True)):
-            with swapped(model, parts):
-                after = input_of(block, first, hidden, arguments)
-            before = input_of(block, first, inputs.original[at], arguments) if inputs.original else after
-            if before is None or after is None:
-                return None
-            values, scales = quantize_activations(after, scale)
-            x = values * scales
-            moment.add(x)
-            for name, linear in compared.items():
-                drifts[name].addmm_(((before - x) @ linear.weight.float().T).T, x)
-    return Seen(moment.whole(torch.float32), drifts, scale)
-
-
-def input_of(
-    block: nn.Module, linear: nn.Linear, hidden: torch.Tensor, arguments: Arguments
-) -> torch.Tensor | None:
-    """Return what enters `linear` when the block runs on `hidden`, `[tokens, in]`; None where it is not called."""
-    caught: list[torch.Tensor] = []
-
-    def catch(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        caught.append(args[0].flatten(0, -2))
-        raise StopForward
-
-    handle = linear.register_forward_pre_hook(catch)
-    try:
-        run_block(block, hidden, arguments)
-    except StopForward:
-        pass
-    finally:
-        handle.remove()
-    return caught[0] if caught else None
-
-
-def inputs_of_block(
-    model: nn.Module, blocks: nn.ModuleList, tokens: TokenWindows, job: Job
-) -> BlockInputs:
-    """Return what enters the first block; behind no quantized layer, it is the same for both."""
-    device, config = next(model.parameters()).device, job.config
-    batches = torch.split(torch.tensor(tokens.ids[: config.windows or len(tokens.ids)]).to(device), config.batch)
-    entered = enter(model, blocks, batches)
-    original = list(entered.hidden) if getattr(job.method_config, "propagate", False) else []
-    return BlockInputs(entered.hidden, original, entered.arguments)
-
-
-def advance(
-    model: nn.Module, block: nn.Module, layers: list[QuantizedLinear], inputs: BlockInputs, fold: int
-) -> None:
-    """Replace the hidden states in `inputs` by the block's outputs, quantized or as it was."""
-    device = next(model.parameters()).device
-    parts = {layer.name: Int8Linear(layer, fold).to(device) for layer in layers}
-    for at, arguments in enumerate(inputs.arguments):
-        if inputs.original:
-            inputs.original[at] = run_block(block, inputs.original[at], arguments)
-        with swapped(model, parts):
-            inputs.hidden[at] = run_block(block, inputs.hidden[at], arguments)
-    inputs.index += 1
