@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -18,6 +19,7 @@ FEW = 3
 LONG = 40
 # Nothing is fetched, ever: the browser itself refuses. Vega compiles its expressions, which the last word allows.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
+CODE = re.compile("`([^`]+)`")
 
 
 def to_html(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -33,6 +35,15 @@ def to_html(title: str, lead: str, sections: Sequence[Section]) -> str:
             f'<style>\n{asset("page.css")}</style>\n</head>\n<body>\n<header><h1>{name}</h1>\n'
             f'<p class="lead">{escape(lead)}</p></header>\n{contents}<main>\n{body}\n</main>\n'
             f"{scripts(vega)}</body>\n</html>\n")
+
+
+def prose(text: str) -> str:
+    """Return a text as HTML; what stands between backticks is code, as in Markdown.
+
+    >>> prose("`halo report` writes < 1 page"), prose("a ` alone")
+    ('<code>halo report</code> writes &lt; 1 page', 'a ` alone')
+    """
+    return CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def asset(name: str) -> str:
@@ -53,11 +64,11 @@ def scripts(vega: dict[str, dict[str, Any]]) -> str:
 def html_section(section: Section, vega: dict[str, dict[str, Any]]) -> str:
     """Return one section as HTML."""
     parts = [f'<section id="{anchor(section.title)}">', f"<h2>{escape(section.title)}</h2>",
-             *(f"<p>{escape(text)}</p>" for text in section.text)]
+             *(f"<p>{prose(text)}</p>" for text in section.text)]
     if section.facts:
         parts.append(f'<div class="facts">{"".join(map(html_fact, section.facts))}</div>')
     if section.points:
-        parts.append("<ul>" + "".join(f"<li>{escape(point)}</li>" for point in section.points) + "</ul>")
+        parts.append("<ul>" + "".join(f"<li>{prose(point)}</li>" for point in section.points) + "</ul>")
     if section.commands:
         parts.append("<pre>" + escape("\n".join(section.commands)) + "</pre>")
     parts += [html_chart(chart, vega[chart.name]) for chart in section.charts]
@@ -81,7 +92,7 @@ def html_sources(sources: Sequence[Source]) -> list[str]:
 
 def html_fact(fact: Fact) -> str:
     """Return one figure."""
-    note = f"<small>{escape(fact.note)}</small>" if fact.note else ""
+    note = f"<small>{prose(fact.note)}</small>" if fact.note else ""
     return f"<div><b>{escape(fact.value)}</b><span>{escape(fact.label)}</span>{note}</div>"
 
 
@@ -89,7 +100,7 @@ def html_chart(chart: Chart, vega: dict[str, Any]) -> str:
     """Return a chart as a still picture, in the place where the script draws it anew."""
     return (f'<figure class="chart" data-chart="{escape(chart.name)}"><div class="controls"></div>'
             f'<div class="drawing">{to_svg(vega, chart.name)}</div>'
-            f"<figcaption>{escape(chart.caption)}</figcaption></figure>")
+            f"<figcaption>{prose(chart.caption)}</figcaption></figure>")
 
 
 def html_grid(grid: Grid) -> str:
@@ -105,7 +116,8 @@ def html_table(grid: Grid) -> str:
     for row in grid.rows:
         mark = ' class="ours"' if row[0] in grid.ours else ""
         rows.append(f"<tr{mark}>" + "".join(map(html_cell, row)) + "</tr>")
-    caption = f"<caption>{escape(grid.caption)}</caption>" if grid.caption else ""
+    # The span stays in sight while a wide table is scrolled.
+    caption = f"<caption><span>{prose(grid.caption)}</span></caption>" if grid.caption else ""
     head, body = f"<thead><tr>{head}</tr></thead>", "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
     wide = " wide" if len(grid.columns) > 10 else ""
     return f'<div class="scroll{wide}"><table>{caption}{head}\n{body}</table></div>'
