@@ -206,7 +206,7 @@ def unknown_key(place: str, key: str, known: Iterable[str]) -> str:
     """Return the problem of a key that nothing reads, with the likeliest that something does."""
     names = sorted(known)
     near = get_close_matches(key, names, 1)
-    return f"{place} is no known key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
+    return f"{place} is no known key" + (f" (did you mean {near[0]}?)" if near else f"; known are {', '.join(names)}")
 
 
 def convert(value: Any, kind: Any, where: str, problems: list[str]) -> Any:

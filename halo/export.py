@@ -19,7 +19,9 @@ from halo.errors import ModelError, OutputError
 from halo.layers import QuantizedLinear, QuantizedModel
 
 FORMATS = ("compressed-tensors",)
-FRIENDLY = "quantize again with --export-friendly"
+SPARSE_OUT = "quantize again with --export-friendly group or channel"
+FOLDS_OUT = "quantize again with --export-friendly channel, or with a tiles.array_rows that divides the width"
+METHOD_OUT = "take another method, such as --variant halo-w4-shifted --export-friendly group"
 NIBBLE_BITS, NIBBLES_PER_WORD, NIBBLE_OFFSET = 4, 8, 8
 LOWEST_NIBBLE, HIGHEST_NIBBLE = -8, 7
 
@@ -57,15 +59,17 @@ def export(folder: Path, out: Path, format_name: str = FORMATS[0]) -> Exported:
                          "quantize.static_activations.")
     steps: dict[str, int] = {}
     strategies: dict[str, str] = {}
-    obstacles: list[str] = []
+    obstacles: dict[str, str] = {}
     for layer in quantized.layers:
-        obstacles += [f"{layer.name} {what}" for what in obstacles_of(layer, quantized.fold)]
+        obstacles |= {f"{layer.name} {what}": way_out for what, way_out in obstacles_of(layer, quantized.fold).items()}
         steps[layer.name] = step_of(layer.codes)
         strategies[layer.name] = strategy_of(layer, quantized.fold)
     if obstacles:
         more = f" and {len(obstacles) - 3} more" if len(obstacles) > 3 else ""
-        raise ModelError(f"{folder}: compressed-tensors cannot hold it exactly: {'; '.join(obstacles[:3])}{more}; "
-                         f"{FRIENDLY}.")
+        # The last way out is also one past the obstacles before it.
+        way_out = max(obstacles.values(), key=(SPARSE_OUT, FOLDS_OUT, METHOD_OUT).index)
+        raise ModelError(f"{folder}: compressed-tensors cannot hold it exactly: {'; '.join([*obstacles][:3])}{more}; "
+                         f"{way_out}.")
     bits = NIBBLE_BITS if all(steps.values()) else 8
 
     def tensors() -> Iterator[tuple[str, torch.Tensor]]:
@@ -86,17 +90,17 @@ def stored_facts(quantized: QuantizedModel) -> Any:
     return layers.facts if isinstance(layers, StoredLayers) else {}
 
 
-def obstacles_of(layer: QuantizedLinear, fold: int) -> list[str]:
-    """Return why a layer cannot be exported exactly; empty where it can."""
-    found = []
+def obstacles_of(layer: QuantizedLinear, fold: int) -> dict[str, str]:
+    """Return why a layer cannot be exported exactly, each with the way out; empty where it can."""
+    found = {}
     if len(layer.sparse_values):
-        found.append(f"has a sparse part of {len(layer.sparse_values)} weights")
+        found[f"has a sparse part of {len(layer.sparse_values)} weights"] = SPARSE_OUT
     if layer.row_values:
-        found.append("has a table per row")
+        found["has a table per row"] = METHOD_OUT
     if layer.input_scales is not None:
-        found.append("has input scales")
+        found["has input scales"] = METHOD_OUT
     if not layer.per_channel and layer.codes.shape[1] % fold:
-        found.append(f"has {layer.codes.shape[1]} inputs, which folds of {fold} do not divide")
+        found[f"has {layer.codes.shape[1]} inputs, which folds of {fold} do not divide"] = FOLDS_OUT
     return found
 
 

@@ -19,7 +19,7 @@ class Factor:
     Attributes:
         upper: U of H^-1 = U^T U with columns in `order`, float32 `[in, in]`.
         order: the order in which columns are rounded, int64 `[in]`.
-        fallback: '' or the damping that was needed instead.
+        fallback: '' or the damping, as a share of the mean diagonal, that was needed instead or was not enough.
         found: whether there is one; else U is the unit matrix.
     """
 
@@ -57,9 +57,9 @@ def factorize(hessian: torch.Tensor, order: torch.Tensor, damping: float) -> Fac
             invert_in_place(lower)
             upper = reversed_upper(lower)
             if all_finite(upper):
-                return Factor(upper, order, f"damping {share:g}" if step else "")
+                return Factor(upper, order, f"Hessian not positive definite below damping {share:g}" if step else "")
     eye = torch.eye(len(order), device=hessian.device)
-    return Factor(eye, order, "Hessian not positive definite: no error feedback", found=False)
+    return Factor(eye, order, f"Hessian not positive definite at damping {share:g}: no error feedback", found=False)
 
 
 def damped(hessian: torch.Tensor, order: torch.Tensor, damping: float) -> list[torch.Tensor]:

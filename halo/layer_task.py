@@ -17,7 +17,7 @@ COLUMNS_AT_ONCE = 1024
 ROWS_AT_ONCE = 512
 # A row that the loss hardly sees still counts this share of the mean row, so that its prices stay finite.
 LEAST_WORTH = 1e-6
-NO_TOKENS = "no calibration token reached it: rounded from its weights alone"
+NO_TOKENS = "no calibration token, or only zeros, reached it: rounded from its weights alone"
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,7 +109,8 @@ def load_model(folder: Path, ignore: Sequence[str] = ()) -> LoadedModel:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{folder}: no tokenizer that transformers can load ({reason}).") from error
+        raise ModelError(f"{folder}: no tokenizer that transformers can load ({reason}); copy the tokenizer's files "
+                         "there, such as tokenizer.json.") from error
     return LoadedModel(model, tokenizer, folder, digest_model(folder))
 
 
@@ -271,7 +272,8 @@ def ignore_linears_(model: nn.Module, patterns: Sequence[str]) -> None:
     """Mark the modules in whose names one of `patterns` is found as not to be quantized.
 
     Raises:
-        ConfigError: a pattern is no regular expression, or matches no module with weights.
+        ConfigError: a pattern is no regular expression, or matches no module with weights; or together they match
+            every linear of the decoder layers.
     """
     named = [name for name, part in model.named_modules() if next(part.parameters(recurse=False), None) is not None]
     found: dict[str, str] = {}
@@ -279,6 +281,9 @@ def ignore_linears_(model: nn.Module, patterns: Sequence[str]) -> None:
         matched = matching(pattern, named, "ignore")
         found |= {name: pattern for name in matched if name not in found}
     setattr(model, IGNORED, found)
+    if found and not list_linears(model).linears:
+        raise ConfigError(f"ignore = {list(patterns)} matches every linear of the decoder layers; leave some to "
+                          "quantize.")
 
 
 def matching(pattern: str, names: Sequence[str], what: str) -> list[str]:

@@ -167,7 +167,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     With plain writes, so that a full disk is an OSError that says so; the library's own error has no number.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; its filename is the file's folder.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     at = 0
@@ -180,10 +180,14 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
         at = stop
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        for name in ordered:
-            stream.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    try:
+        with path.open("wb") as stream:
+            stream.write(len(text).to_bytes(8, "little") + text)
+            for name in ordered:
+                stream.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    except OSError as error:
+        error.filename = str(path.parent)  # a failed write knows no path, and this one's name is for passing only
+        raise
 
 
 @contextmanager

@@ -89,8 +89,10 @@ def read_windows(tokenizer: Any, path: Path, config: WindowConfig) -> TokenWindo
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: not a readable UTF-8 text ({error}).") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); name a UTF-8 text file.") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not a UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error
     try:
         windows = cut_windows(tokenizer, text, config)
     except ModelError as error:

@@ -78,7 +78,7 @@ fast_values = 1
     message = str(caught.value)
     assert message.startswith(str(tmp_path / "run.toml"))
     assert "\n" not in message
-    for part in ("nonsense is no known key; known are", "tiles.tile_inn is no known key; did you mean tile_in?",
+    for part in ("nonsense is no known key; known are", "tiles.tile_inn is no known key (did you mean tile_in?)",
                  "tiles.spend = 'fast' must be one of 'time', 'energy'", "workload.batch = 'two' must be",
                  "points.jitter_ps = True must be a number", "dvfs.switch = 3 must be one of 'on-die'",
                  "codebook: need 2 <= fast_values", "[method.unheard]: no plugin 'unheard'"):

@@ -80,6 +80,11 @@ def test_ignored_linears_stay_and_an_expression_without_effect_is_an_error(tmp_p
         load_model(folder, ["dwn_proj"])
     with pytest.raises(ConfigError, match=r"ignore '\(' is not a regular expression"):
         load_model(folder, ["("])
+    with pytest.raises(ConfigError, match=r"ignore = \['attn', 'mlp'\] matches every linear of the decoder layers"):
+        load_model(folder, ["attn", "mlp"])
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer that transformers can load .*; copy the tokenizer's files"):
+        load_model(folder)
 
 
 def test_tied_embeddings_stay_one_tensor(tmp_path):
@@ -142,7 +147,7 @@ def test_a_layer_that_no_token_reached_falls_back_and_says_so(cases, tmp_path):
     job = Job((BOOK,), maps, "halo", method.Config(), QuantizeConfig(windows=4, batch=2, fold=16))
     made = quantize(model, tokens, sensitivity, job, tmp_path)
     assert {layer.name: layer.fallback for layer in made.layers if layer.fallback} == {
-        "model.layers.1.mlp.expert": "no calibration token reached it: rounded from its weights alone"}
+        "model.layers.1.mlp.expert": "no calibration token, or only zeros, reached it: rounded from its weights alone"}
     wanted = model.get_submodule("model.layers.1.mlp.expert").weight.detach().numpy()
     got = dequantize(next(layer for layer in made.layers if layer.fallback), 16)
     assert np.abs(got - wanted).mean() < 0.1 * np.abs(wanted).mean()

@@ -163,13 +163,13 @@ def test_the_factor_is_that_of_the_inverse(monkeypatch, panel):
 def test_damping_grows_until_the_hessian_is_positive_definite():
     hessian = torch.eye(8).double()
     hessian[0, 1] = hessian[1, 0] = 1.5
-    assert factorize(hessian, natural_order(hessian), 0.1).fallback == "damping 1"
+    assert factorize(hessian, natural_order(hessian), 0.1).fallback == "Hessian not positive definite below damping 1"
 
 
 def test_a_hopeless_hessian_is_told_and_feeds_nothing_back():
     hessian = -torch.eye(8).double()
     factor = factorize(hessian, natural_order(hessian), 0.01)
-    assert factor.fallback == "Hessian not positive definite: no error feedback"
+    assert factor.fallback == "Hessian not positive definite at damping 100: no error feedback"
     assert torch.equal(factor.upper, torch.eye(8))
 
 

@@ -1,6 +1,7 @@
 import errno
 import resource
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,7 @@ def test_a_full_disk_keeps_finished_layers(cases, quantized, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.errno == errno.EFBIG
+    assert list(tmp_path.glob("quantize-*")) == [Path(caught.value.filename)]
     assert 0 < len(list(tmp_path.rglob("*.safetensors"))) < 14
     assert not list(tmp_path.rglob("*.partial"))
     assert equal(run(cases["llama"], tmp_path), quantized["llama"])

@@ -45,8 +45,11 @@ def test_a_window_of_one_token_is_refused(tokenizer):
 
 
 def test_a_missing_text_is_named(tokenizer, tmp_path):
-    with pytest.raises(ModelError, match=r"none.txt: not a readable UTF-8 text"):
+    with pytest.raises(ModelError, match=r"none.txt: cannot be read \(No such file or directory\); name a UTF-8 text"):
         read_windows(tokenizer, tmp_path / "none.txt", WindowConfig())
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 au lait")
+    with pytest.raises(ModelError, match=r"latin.txt: not a UTF-8 text \(invalid continuation byte at byte 3\)"):
+        read_windows(tokenizer, tmp_path / "latin.txt", WindowConfig())
 
 
 def test_a_text_of_one_token_is_refused_and_a_short_one_is_named(tokenizer, tmp_path):

@@ -67,7 +67,8 @@ def test_a_result_that_is_no_number_names_the_layer():
 def test_a_fallback_is_part_of_the_result():
     task = make_task(classes=[[1] * 7] * 2)
     object.__setattr__(task, "hessian", -torch.eye(200))
-    assert gptq.quantize_layer(task, gptq.Config()).fallback == "Hessian not positive definite: no error feedback"
+    assert gptq.quantize_layer(task, gptq.Config()).fallback == (
+        "Hessian not positive definite at damping 100: no error feedback")
 
 
 def test_impossible_options_are_refused():
