@@ -14,7 +14,7 @@ the slow one, at a quarter, half and three quarters of the energy between: tiles
 prices codes too, by a budget at the configured price, and by the paper's rule (tiles of most mean squared gradient
 are slow) at the same price; beside each KL its ratio to the straight line between the ends at the same energy, and to
 the paper's rule, with intervals. `ratios` prints the ratio of two methods that `halo run` or `halo evaluate
---methods` has measured. What an earlier call finished is taken from the run's folder.
+--methods` has measured, of one run or (`--in`) of two. What an earlier call finished is taken from the run's folder.
 """
 
 from __future__ import annotations
@@ -266,9 +266,9 @@ def show_mix(point: Point, price: float, points: Mapping[str, Point]) -> None:
     print(f"{row} {span:5.2f} {point.kl.mean():8.5f} {point.perplexity:7.4f} {line:>22s} {against:>22s}", flush=True)
 
 
-def ratios(folder: Path, own: str, base: str) -> None:
-    """Print the ratio of two measured methods."""
-    kls = [load_accuracy(folder / name / "accuracy.json").window_kl for name in (own, base)]
+def ratios(folder: Path, own: str, base: str, other: Path) -> None:
+    """Print the ratio of two measured methods, the second one's run in the folder `other`."""
+    kls = [load_accuracy(place / name / "accuracy.json").window_kl for place, name in ((folder, own), (other, base))]
     print(f"net KL of {own} over {base}: {ratio_words(*kls)}")
 
 
@@ -292,6 +292,7 @@ def main() -> None:
     pair.add_argument("results", type=Path)
     pair.add_argument("own")
     pair.add_argument("base")
+    pair.add_argument("--in", type=Path, default=None, dest="other", help="results of the run that has the base")
     asked = parser.parse_args()
     if asked.command == "ablation":
         ablation(asked.config, asked.overrides, asked.values, asked.rows)
@@ -300,7 +301,7 @@ def main() -> None:
     elif asked.command == "mix":
         mix(asked.config, asked.overrides)
     else:
-        ratios(asked.results, asked.own, asked.base)
+        ratios(asked.results, asked.own, asked.base, asked.other or asked.results)
 
 
 if __name__ == "__main__":

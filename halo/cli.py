@@ -17,6 +17,7 @@ from characterization.errors import CharacterizationError
 from halo.commands.compare import compare
 from halo.commands.folders import export, inspect
 from halo.commands.folders import show as show_folder
+from halo.commands.own_text import own_text
 from halo.commands.terminal import console, progress_bars, rich_table
 from halo.errors import ConfigError, HaloError
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(export)
 app.command()(inspect)
 app.command()(compare)
+app.command()(own_text)
 Profile = Annotated[Path, typer.Option("--profile", help="MacProfile made by `characterize run`")]
 Model = Annotated[Path, typer.Argument(help="Hugging Face model folder with safetensors")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="table.key=value, such as tiles.tile_in=32")]
