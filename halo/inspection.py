@@ -63,6 +63,7 @@ class FolderView:
         skipped: module -> why it is not quantized.
         other_weights: numbers stored for what is not quantized.
         transform: what was done to the model before, '' for nothing.
+        calibration: on how much text, in words; '' where the folder does not say.
     """
 
     method: str
@@ -73,6 +74,7 @@ class FolderView:
     skipped: dict[str, str]
     other_weights: int
     transform: str
+    calibration: str
 
     @property
     def quantized_weights(self) -> int:
@@ -89,7 +91,8 @@ class FolderView:
         return {"method": self.method, "fold": self.fold, "bits": self.bits,
                 "codebooks": {name: list(codes) for name, codes in self.codebooks.items()}, "layers": layers,
                 "skipped": self.skipped, "quantized_weights": self.quantized_weights,
-                "other_weights": self.other_weights, "transform": self.transform}
+                "other_weights": self.other_weights, "transform": self.transform,
+                "calibration": self.calibration}
 
 
 def inspect_folder(folder: Path) -> FolderView:
@@ -105,7 +108,7 @@ def inspect_folder(folder: Path) -> FolderView:
     others = sum(shards.size(key) for key in shards.files if key.rpartition(".")[0] not in names)
     return FolderView(quantized.method, quantized.fold, asdict(bits) | {"total": bits.total},
                       {book.name: book.codes for book in quantized.codebooks}, layers, dict(quantized.skipped), others,
-                      quantized.transform)
+                      quantized.transform, str(quantized.provenance.config.get("calibration", "")))
 
 
 def view_layer(layer: QuantizedLinear, quantized: QuantizedModel) -> LayerView:

@@ -113,8 +113,17 @@ def describe(tokens: TokenWindows, sensitivity: Sensitivity, job: Job) -> Proven
     maps = {name: [tile.tile_in, tile.tile_out, tile.classes.tolist()] for name, tile in job.tiles.items()}
     options = {"version": VERSION, "method": job.method, "method_config": asdict(job.method_config),
                **asdict(job.config), "codebooks": [asdict(codebook) for codebook in job.codebooks], "tiles": maps,
-               "prices": None if job.prices is None else job.prices.tolist()}
+               "prices": None if job.prices is None else job.prices.tolist(),
+               "calibration": calibration_of(tokens, job)}
     return Provenance("quantize", {"sensitivity": sensitivity.digest, "tokens": tokens.digest}, options, torch_tools())
+
+
+def calibration_of(tokens: TokenWindows, job: Job) -> str:
+    """Return in words how much text the layers are calibrated on: less than asked for where the text is short."""
+    if not tokens.ids.size:
+        return "without data"
+    windows = min(job.config.windows or len(tokens.ids), len(tokens.ids))
+    return f"on {windows} windows of {tokens.ids.shape[1]} tokens"
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,8 @@ def show(view: FolderView) -> None:
     share = view.quantized_weights / (view.quantized_weights + view.other_weights)
     parts = " + ".join(f"{name} {view.bits[name]:.4f}" for name in ("index", "scales", "tables", "sparse"))
     console.print(f"{view.quantized_weights:,} weights are quantized, {share:.1%} of all, at "
-                  f"{view.bits['total']:.4f} bits each: {parts}.", highlight=False)
+                  f"{view.bits['total']:.4f} bits each: {parts}."
+                  f"{f' Calibrated {view.calibration}.' if view.calibration else ''}", highlight=False)
 
 
 def tables(view: FolderView) -> list[Table]:

@@ -134,6 +134,7 @@ def test_a_model_made_for_export_says_what_that_costs_and_exports(halo, shelf, t
     assert "--export-friendly 'both'; use group" in fails(halo(*asked, "--export-friendly", "both"))
     code, said, error = halo(*asked, "--export-friendly", "channel", "--text", shelf / "text.txt")
     assert code == 0, error
+    assert "Calibrated on 4 windows of 32 tokens." in said
     assert re.search(r"export-friendly: KL 0\.\d+, net of int8 activations .* on .*text.txt", said)
     code, said, _ = halo("export", tmp_path / "made", "--out", tmp_path / "exported")
     assert code == 0
@@ -159,6 +160,7 @@ def test_without_data_some_layers_are_left_alone_and_others_overridden(halo, she
     assert re.search(r"layers.1.mlp.up_proj .* w4-shifted 100%", said)
     assert re.search(r"layers.0.mlp.up_proj .* ignored: 'layers", said)
     assert re.search(r"[\d,]+ weights are quantized, \d+.\d% of all, at \d.\d+ bits each: index", said)
+    assert "Calibrated without data." in said
 
 
 def test_a_full_disk_is_one_line(halo, monkeypatch):
