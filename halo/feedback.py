@@ -6,6 +6,8 @@ Both go through blocks of columns: inside a block every move is seen at once by 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from halo.factor import Factor
@@ -56,49 +58,71 @@ def feed_back(
         levels: rounds a column.
         sparse: where the dense code is 0 and the weight is an int8 value x its row's scale.
     """
-    rest = weight[:, factor.order]
-    codes, values, losses = torch.empty_like(weight), sparse.values.clone(), torch.empty_like(weight)
+    order, shape = factor.order, weight.T.shape
+    rest, scales, classes, mask = (each.T.contiguous()[order]
+                                   for each in (weight, levels.scales, levels.classes, sparse.mask))
+    codes, values = (torch.empty(shape, device=weight.device) for _ in range(2))
     round_block = round_compiled if weight.device.type == "cpu" else round_by_torch
-    for start in range(0, len(factor.order), BLOCK):
-        part = slice(start, min(start + BLOCK, len(factor.order)))
-        columns, upper = factor.order[part], factor.upper[part, part].contiguous()
-        codes[:, columns], integers, errors = round_block(rest[:, part], columns, upper, levels, sparse)
-        values[:, columns] = integers.to(torch.int8)
-        losses[:, columns] = errors.square()
-        rest[:, part.stop :].addmm_(errors, factor.upper[part, part.stop :], alpha=-1)
-    return codes, values, losses
+    for start in range(0, len(order), BLOCK):
+        part = slice(start, min(start + BLOCK, len(order)))
+        block = ColumnBlock(order[part], factor.upper[part, part].contiguous(), scales[part], classes[part], mask[part])
+        round_block(rest[part], block, levels, sparse.scales, codes[part], values[part])
+        rest[part.stop :].addmm_(factor.upper[part, part.stop :].T, rest[part], alpha=-1)
+    return put_back(codes, order), put_back(values, order).to(torch.int8), put_back(rest.square_(), order)
+
+
+def put_back(columns: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Return columns `[in, out]` in `order` as they were before, `[out, in]`."""
+    before = torch.empty_like(columns)
+    before[order] = columns
+    return before.T.contiguous()
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnBlock:
+    """Columns that are rounded one after the other.
+
+    Attributes:
+        columns: their numbers in the layer.
+        upper: U of them, `[width, width]`.
+        scales: of their weights, `[width, out]`.
+        classes: of their weights, int8 `[width, out]`.
+        mask: where they are sparse, `[width, out]`.
+    """
+
+    columns: torch.Tensor
+    upper: torch.Tensor
+    scales: torch.Tensor
+    classes: torch.Tensor
+    mask: torch.Tensor
 
 
 def round_compiled(
-    rest: torch.Tensor, columns: torch.Tensor, upper: torch.Tensor, levels: Levels, sparse: SparsePart
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return codes and sparse values of a block, and errors in units of U_jj, all `[out, block]`."""
-    errors = rest.contiguous() if not rest.is_contiguous() else rest.clone()
-    codes, values = torch.empty_like(errors), torch.empty_like(errors)
+    rest: torch.Tensor, block: ColumnBlock, levels: Levels, row_scales: torch.Tensor, codes: torch.Tensor,
+    values: torch.Tensor,
+) -> None:
+    """Round a block: write `codes` and sparse `values`, and to `rest` errors in units of U_jj, all `[width, out]`."""
     tables, counts, prices, priced = levels.tables()
-    feed_back_block(errors.numpy(), upper.numpy(), levels.scales[:, columns].numpy(),
-                    levels.classes[:, columns].numpy(), sparse.mask[:, columns].numpy(), sparse.scales.numpy(), tables,
-                    counts, prices, priced, levels.worth.numpy(), codes.numpy(), values.numpy())
-    return codes, values, errors
+    feed_back_block(rest.numpy(), block.upper.numpy(), block.scales.numpy(), block.classes.numpy(),
+                    block.mask.numpy(), row_scales.numpy(), tables, counts, prices, priced, levels.worth.numpy(),
+                    codes.numpy(), values.numpy())
 
 
 def round_by_torch(
-    rest: torch.Tensor, columns: torch.Tensor, upper: torch.Tensor, levels: Levels, sparse: SparsePart
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return what `round_compiled` does, on any device."""
-    rest, row_scales = rest.clone(), torch.where(sparse.scales > 0, sparse.scales, torch.ones_like(sparse.scales))
-    codes, values, errors = torch.empty_like(rest), torch.empty_like(rest), torch.empty_like(rest)
-    for at, column in enumerate(columns.tolist()):
-        wanted, kept = rest[:, at], sparse.mask[:, column]
+    rest: torch.Tensor, block: ColumnBlock, levels: Levels, row_scales: torch.Tensor, codes: torch.Tensor,
+    values: torch.Tensor,
+) -> None:
+    """Do what `round_compiled` does, on any device."""
+    steps, upper = torch.where(row_scales > 0, row_scales, torch.ones_like(row_scales)), block.upper
+    for at, column in enumerate(block.columns.tolist()):
+        wanted, kept = rest[at], block.mask[at]
         # An error in this column costs error^2 / U_jj^2 once the later ones have made up for it.
         rounded = levels.choose(column, wanted, float(upper[at, at]) ** -2)
-        codes[:, at] = torch.where(kept, 0.0, rounded)
-        integers = torch.round(wanted / row_scales).clamp(-LARGEST_VALUE, LARGEST_VALUE)
-        values[:, at] = torch.where(kept, integers, 0.0)
-        got = codes[:, at] * levels.scales[:, column] + values[:, at] * sparse.scales
-        errors[:, at] = (wanted - got) / upper[at, at]
-        rest[:, at + 1 :] -= errors[:, at, None] * upper[at, at + 1 :]
-    return codes, values, errors
+        codes[at] = torch.where(kept, 0.0, rounded)
+        integers = torch.round(wanted / steps).clamp(-LARGEST_VALUE, LARGEST_VALUE)
+        values[at] = torch.where(kept, integers, 0.0)
+        rest[at] = (wanted - (codes[at] * block.scales[at] + values[at] * row_scales)) / upper[at, at]
+        rest[at + 1 :] -= upper[at, at + 1 :, None] * rest[at]
 
 
 def descend(

@@ -1,7 +1,8 @@
 """Codes and scales of a few columns of all rows, compiled for the processor: rows run in parallel, each on its own.
 
-A row's share of the columns stays in the processor's cache while they are rounded one after the other. `feedback.py`
-and `rounding.py` do the same with torch where tensors live on another device.
+A row's share of the columns stays in the processor's cache while they are rounded one after the other; in error
+feedback many rows go side by side, as many as vector instructions take. `feedback.py` and `rounding.py` do the same
+with torch where tensors live on another device.
 
 Arguments of the same name mean the same: `scales` float32 and `classes` int8 of every weight, `kept` bool its sparse
 positions; `tables` float32 `[classes, most]` the sorted codes of each class, `counts` how many of them count, `prices`
@@ -15,6 +16,8 @@ from numba import njit, prange
 
 LARGEST_VALUE = 127.0
 FEW = 32
+# Rows that a processor's vector instructions take side by side; fewer make loops so short that they stay scalar.
+LANES = 64
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -42,31 +45,96 @@ def cheapest_code(unit: float, codes: np.ndarray, count: int, prices: np.ndarray
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def feed_back_row(
-    rest: np.ndarray, upper: np.ndarray, scales: np.ndarray, classes: np.ndarray, kept: np.ndarray, row_scale: float,
-    tables: np.ndarray, counts: np.ndarray, prices: np.ndarray, priced: bool, worth: float, codes: np.ndarray,
-    values: np.ndarray,
+def nearest_codes(units: np.ndarray, codes: np.ndarray, count: int, taken: np.ndarray) -> None:
+    """Set `taken` to the nearest of the first `count` sorted integer codes for each of LANES units."""
+    taken[:] = codes[0]
+    for at in range(count - 1):
+        border, gap = (codes[at] + codes[at + 1]) * np.float32(0.5), codes[at + 1] - codes[at]
+        for lane in range(LANES):
+            taken[lane] += gap if units[lane] > border else np.float32(0)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def cheapest_codes(
+    units: np.ndarray, codes: np.ndarray, count: int, prices: np.ndarray, weights: np.ndarray, taken: np.ndarray,
+    least: np.ndarray,
 ) -> None:
-    """Do one row's share of `feed_back_block`."""
-    for at in range(len(rest)):
-        wanted, scale, pivot = rest[at], scales[at], upper[at, at]
-        codes[at], values[at], got = np.float32(0), np.float32(0), np.float32(0)
-        if kept[at]:
-            if row_scale > 0:
-                values[at] = min(max(np.rint(wanted / row_scale), -LARGEST_VALUE), LARGEST_VALUE)
-                got = values[at] * row_scale
+    """Set `taken` to the code of least weight x (unit - code)^2 + price for each of LANES units, and `least` to that.
+
+    A tie goes to the lower code, which a unit that is no number gets too.
+    """
+    taken[:], least[:] = codes[0], np.float32(np.inf)
+    for at in range(count):
+        code, price = codes[at], prices[at]
+        for lane in range(LANES):
+            cost = price + weights[lane] * (units[lane] - code) * (units[lane] - code)
+            taken[lane] = code if cost < least[lane] else taken[lane]
+            least[lane] = cost if cost < least[lane] else least[lane]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def choose_codes(
+    units: np.ndarray, classes: np.ndarray, tables: np.ndarray, counts: np.ndarray, prices: np.ndarray, priced: bool,
+    weights: np.ndarray, chosen: np.ndarray, taken: np.ndarray, least: np.ndarray,
+) -> None:
+    """Set `chosen` to the best code of each lane's class; `taken` and `least` are overwritten."""
+    for own in range(len(tables)):
+        if own != classes[0] and not (classes == own).any():
+            continue
+        if priced:
+            cheapest_codes(units, tables[own], counts[own], prices[own], weights, taken, least)
         else:
-            own, unit = classes[at], wanted / scale
-            if priced:
-                # An error in this column costs error^2 / U_jj^2 once the later ones have made up for it.
-                codes[at] = cheapest_code(unit, tables[own], counts[own], prices[own], worth * (scale / pivot) ** 2)
-            else:
-                codes[at] = nearest_code(unit, tables[own], counts[own])
-            got = codes[at] * scale
-        error = (wanted - got) / pivot
-        rest[at] = error
-        for later in range(at + 1, len(rest)):
-            rest[later] -= error * upper[at, later]
+            nearest_codes(units, tables[own], counts[own], taken)
+        for lane in range(LANES):
+            chosen[lane] = taken[lane] if classes[lane] == own else chosen[lane]
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def round_kept(
+    wanted: np.ndarray, kept: np.ndarray, row_scales: np.ndarray, codes: np.ndarray, values: np.ndarray, got: np.ndarray
+) -> None:
+    """Round the sparse weights of one column: set their `codes` to 0, their `values`, and what they have `got`."""
+    for lane in range(len(kept)):
+        if kept[lane]:
+            codes[lane] = np.float32(0)
+            if row_scales[lane] > 0:
+                integer = np.rint(wanted[lane] / row_scales[lane])
+                values[lane] = min(max(integer, -LARGEST_VALUE), LARGEST_VALUE)
+            got[lane] = values[lane] * row_scales[lane]
+
+
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def feed_back_lanes(
+    rest: np.ndarray, upper: np.ndarray, scales: np.ndarray, classes: np.ndarray, kept: np.ndarray,
+    row_scales: np.ndarray, tables: np.ndarray, counts: np.ndarray, prices: np.ndarray, priced: bool,
+    worth: np.ndarray, codes: np.ndarray, values: np.ndarray,
+) -> None:
+    """Do the share of up to LANES rows of `feed_back_block`, one lane each; lanes without a row hold zeros."""
+    width, here = rest.shape
+    wide, own, price = np.zeros((width, LANES), np.float32), np.zeros(LANES, np.int8), np.zeros(LANES, np.float32)
+    scale, units, weights = np.ones(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    chosen, taken, least = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    wide[:, :here], price[:here] = rest, worth
+    for at in range(width):
+        pivot, errors = upper[at, at], wide[at]
+        scale[:here], own[:here] = scales[at], classes[at]
+        for lane in range(LANES):
+            units[lane] = errors[lane] / scale[lane]
+            # An error in this column costs error^2 / U_jj^2 once the later ones have made up for it.
+            weights[lane] = price[lane] * ((scale[lane] / pivot) * (scale[lane] / pivot))
+        choose_codes(units, own, tables, counts, prices, priced, weights, chosen, taken, least)
+        codes[at], values[at] = chosen[:here], np.float32(0)
+        for lane in range(LANES):
+            taken[lane] = chosen[lane] * scale[lane]
+        if kept[at].any():
+            round_kept(errors, kept[at], row_scales, codes[at], values[at], taken)
+        for lane in range(LANES):
+            errors[lane] = (errors[lane] - taken[lane]) / pivot
+        for later in range(at + 1, width):
+            share = upper[at, later]
+            for lane in range(LANES):
+                wide[later, lane] -= errors[lane] * share
+    rest[:] = wide[:, :here]
 
 
 @njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
@@ -79,11 +147,12 @@ def feed_back_block(
 
     `rest` is what the columns are to stand for, `upper` the block of U on the diagonal, float32 `[width, width]`,
     `row_scales` the scale of each row's sparse values, 0 where it has none; results go to `codes` and `values`. All
-    but `upper` and the tables are of `[rows, width]` or `[rows]`.
+    but `upper` and the tables are of `[width, rows]` or `[rows]`: many rows' weights of a column lie side by side.
     """
-    for row in prange(len(rest)):
-        feed_back_row(rest[row], upper, scales[row], classes[row], kept[row], row_scales[row], tables, counts, prices,
-                      priced, worth[row], codes[row], values[row])
+    for group in prange((rest.shape[1] + LANES - 1) // LANES):
+        rows = slice(group * LANES, min((group + 1) * LANES, rest.shape[1]))
+        feed_back_lanes(rest[:, rows], upper, scales[:, rows], classes[:, rows], kept[:, rows], row_scales[rows],
+                        tables, counts, prices, priced, worth[rows], codes[:, rows], values[:, rows])
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
