@@ -29,13 +29,16 @@ from pathlib import Path
 
 import numpy as np
 
+from characterization.profile import WEIGHTS
 from halo.budget import Budget
-from halo.codebook_search import layer_codebooks
+from halo.codebook import make_codebook
+from halo.codebook_search import Question, best_codes, weight_histogram
 from halo.config import read_config
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.methods.halo import Config
 from halo.model import list_linears
+from halo.operating_point import planned_bounds
 from halo.preparation import Prepared, assign_within, job_of, prepare, priced_to
 from halo.prices import relative_energy
 from halo.quantize import Job, quantize
@@ -81,14 +84,21 @@ def ablations(prepared: Prepared, recipe: Recipe) -> dict[str, Job]:
 
 
 def with_own_codebooks(prepared: Prepared, job: Job) -> Job:
-    """Return a job in which each layer has the best as many values of those as fast as the common codebook's."""
-    config, model = prepared.config, prepared.loaded.model
-    books = layer_codebooks(model, prepared.profile, prepared.sensitivity, config.codebook, job.codebooks[0],
-                            config.points, config.prices)
-    linears = list_linears(model).linears
-    maps = {name: uniform_map(name, linears[name].out_features, linears[name].in_features, config.tiles, position)
-            for position, name in enumerate(books)}
-    return replace(job, codebooks=tuple(books.values()), tiles=maps)
+    """Return a job in which each layer has the best as many values of all that are as fast as the common codebook."""
+    config, profile, shared = prepared.config, prepared.profile, job.codebooks[0]
+    linears = list_linears(prepared.loaded.model).linears
+    n_weights = sum(linear.weight.numel() for linear in linears.values())
+    delay_ps, reaches = planned_bounds(profile, config.points), np.linspace(1.2, 4.4, config.codebook.scales)
+    allowed = np.union1d(WEIGHTS[delay_ps <= delay_ps[profile.positions(shared.codes)].max()], [0])
+    books, maps = [], {}
+    for position, (name, linear) in enumerate(linears.items()):
+        histogram = weight_histogram(prepared.loaded.model, prepared.sensitivity, config.codebook.fold, (name,))
+        prices = replace(config.prices, energy=config.prices.energy * linear.weight.numel() / n_weights)
+        question = Question(histogram, profile, config.points, config.codebook, prices)
+        codes = best_codes(question, allowed, len(shared.codes), reaches).codes
+        books.append(make_codebook(f"{shared.name} of {name}", codes, profile, config.points))
+        maps[name] = uniform_map(name, linear.out_features, linear.in_features, config.tiles, position)
+    return replace(job, codebooks=tuple(books), tiles=maps)
 
 
 def ablation(path: Path, overrides: list[str], values: int, rows: list[str]) -> None:

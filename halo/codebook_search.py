@@ -39,7 +39,7 @@ class CodebookConfig:
         fast_values, slow_values: the most values of the fast and of the slow class.
         rule: "knee" takes the point of the front farthest below the line between its ends, in period and log cost;
             "slack" takes the least cost within `slack` above the period of the literally fastest values; "price" the
-            least cost with the period priced too.
+            least cost with the period priced too: the rule to take where energy or time has a price.
         slack: share of the period; 0 allows only what is as fast as the `values` fastest.
         useful: points that cost more than this many times the front's least are no candidates: the fastest values may
             be too few or lie too close together to hold weights at all.
@@ -128,6 +128,11 @@ class CodebookSearch:
         """The codebooks, fast class first."""
         return tuple(search.codebook for search in self.classes)
 
+    def named(self, suffix: str) -> CodebookSearch:
+        """Return the same search with `suffix` behind the name of every codebook."""
+        return CodebookSearch(tuple(
+            replace(each, codebook=replace(each.codebook, name=each.codebook.name + suffix)) for each in self.classes))
+
 
 def search_codebooks(
     model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
@@ -146,25 +151,6 @@ def search_one(
 ) -> ClassSearch:
     """Return the one codebook of at most `values` values for all tiles of `model`."""
     return search_class(make_question(model, profile, sensitivity, config, points, prices), values, math.inf)
-
-
-def layer_codebooks(
-    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig, shared: Codebook,
-    points: PointConfig | None = None, prices: PriceConfig | None = None,
-) -> dict[str, Codebook]:
-    """Return for each layer of `model` the best as many values for it alone, of those as fast as `shared`'s slowest."""
-    points, prices = points or PointConfig(), prices or PriceConfig()
-    linears = list_linears(model).linears
-    n_weights = sum(linear.weight.numel() for linear in linears.values())
-    delay_ps, reaches = planned_bounds(profile, points), np.linspace(1.2, 4.4, config.scales)
-    limit = delay_ps[profile.positions(shared.codes)].max()
-    allowed, found = np.union1d(WEIGHTS[delay_ps <= limit], [0]), {}
-    for name, linear in linears.items():
-        part = replace(prices, energy=prices.energy * linear.weight.numel() / n_weights)
-        question = Question(weight_histogram(model, sensitivity, config.fold, (name,)), profile, points, config, part)
-        codes = best_codes(question, allowed, len(shared.codes), reaches).codes
-        found[name] = make_codebook(f"{shared.name} of {name}", codes, profile, points)
-    return found
 
 
 def make_question(

@@ -21,7 +21,7 @@ from halo.plugins import resolve
 from halo.prices import PriceConfig
 from halo.quantize import QuantizeConfig
 from halo.sensitivity import SensitivityConfig
-from halo.tiles import TileConfig, Variant
+from halo.tiles import TileConfig
 from halo.tokens import WindowConfig
 from halo.transform import TransformConfig
 from halo.workload import WorkloadConfig
@@ -49,7 +49,7 @@ class RunConfig:
             evaluate on; calibration "none" is for `halo quantize` from the weights alone. out: folder of all artifacts.
         ignore: regular expressions; modules in whose names one is found stay as they are.
         override: regular expression -> name of a grid that the linears it is found in use instead of their codebooks.
-        variants: points of the front to quantize.
+        variants: points of the front to quantize: "perf-opt", "bal", "acc-opt", or a budget such as "energy=0.6".
         baselines: names of `halo.recipes` to put beside them.
         accelerators: names of `halo.accelerators`.
         method, accelerator: per plugin its own config.
@@ -60,7 +60,7 @@ class RunConfig:
     calibration: Path
     text: Path
     out: Path
-    variants: tuple[Variant, ...] = ("perf-opt", "bal", "acc-opt")
+    variants: tuple[str, ...] = ("perf-opt", "bal", "acc-opt")
     baselines: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     override: Mapping[str, str] = field(default_factory=dict)

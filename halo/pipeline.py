@@ -48,6 +48,9 @@ from halo.report import render
 from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
 from halo.workload import Workload, shape_workload
 
+# What a recipe starts from, at its own price of energy, and the recipe.
+Start = tuple[Prepared, Recipe]
+
 
 def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResult, ...]:
     """Do everything that `config` asks for, and return the results that the report under `config.out` shows.
@@ -57,8 +60,9 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
     recipes = choose_recipes(config.variants, config.baselines)
     prepared = prepare(config, recipes, progress)
     judge = make_judge(config, prepared.original, progress)
-    results = make_results(prepared, recipes, judge, progress)
-    save_run(config.out, shared_facts(prepared, recipes, judge, results[0]))
+    starts = starts_of(prepared, recipes, progress)
+    results = make_results(starts, judge, progress)
+    save_run(config.out, shared_facts(starts, judge, results[0]))
     render(config.out)
     return results
 
@@ -73,20 +77,31 @@ def compare_methods(
     """
     recipes = named_recipes((W8A8, *names) if names else ())
     prepared = prepare(config, recipes, progress)
-    return make_results(prepared, recipes, make_judge(config, prepared.original, progress), progress)
+    starts = starts_of(prepared, recipes, progress)
+    return make_results(starts, make_judge(config, prepared.original, progress), progress)
 
 
-def make_results(
-    prepared: Prepared, recipes: tuple[Recipe, ...], judge: Judge, progress: Progress | None
-) -> tuple[MethodResult, ...]:
-    """Return every recipe quantized, planned, estimated and judged; each result is saved as soon as it is there."""
+def starts_of(prepared: Prepared, recipes: Sequence[Recipe], progress: Progress | None) -> tuple[Start, ...]:
+    """Return what every recipe starts from: its codebooks, whose periods are certified, and its prices.
+
+    Raises:
+        ConfigError: there is no calibration text, or a budget cannot be kept.
+        PlanError: a set of values that stream has no certificate.
+    """
     config = prepared.config
     if not prepared.tokens.ids.size:
         raise ConfigError("calibration = 'none' is for `halo quantize`; a run's methods are calibrated on a text.")
-    books = {recipe.label: codebooks_of(prepared, recipe) for recipe in recipes}
+    starts = tuple(within_budget(prepared, recipe, progress) for recipe in recipes)
+    books = {recipe.label: codebooks_of(own, recipe) for own, recipe in starts}
     require_certificates(prepared.profile, config.points, books, config.profile, config.out)
+    return starts
+
+
+def make_results(starts: Sequence[Start], judge: Judge, progress: Progress | None) -> tuple[MethodResult, ...]:
+    """Return every recipe quantized, planned, estimated and judged; each result is saved as soon as it is there."""
     results = []
-    for recipe in recipes:
+    for prepared, recipe in starts:
+        config = prepared.config
         quantized = quantized_once(prepared, recipe, progress)
         plan = make_plan(config, prepared.loaded.model.config, quantized, prepared.profile)
         costs = estimate_all(config, prepared.loaded.model.config, plan, prepared.profile)
@@ -150,13 +165,25 @@ def quantize_to(config: RunConfig, recipe: Recipe, out: Path, progress: Progress
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder or remove it first.")
     prepared = prepare(config, (recipe,), progress)
-    if recipe.budget is not None and recipe.budget.perplexity < float("inf"):
-        recipe = within_perplexity(prepared, recipe.budget, progress)
-    elif recipe.budget is not None and recipe.budget.energy < float("inf"):
-        prepared = priced_to(prepared, recipe.budget, progress)
+    prepared, recipe = within_budget(prepared, recipe, progress)
     quantized = make_quantized(prepared, recipe, progress)
     save_quantized(out, prepared.loaded.folder, quantized)
     return quantized
+
+
+def within_budget(prepared: Prepared, recipe: Recipe, progress: Progress | None) -> Start:
+    """Return what a recipe starts from, and the recipe, once its budget of perplexity or energy is seen to.
+
+    Raises:
+        ConfigError: the budget cannot be kept.
+    """
+    if recipe.budget is None:
+        return prepared, recipe
+    if recipe.budget.perplexity < float("inf"):
+        return prepared, within_perplexity(prepared, recipe.budget, progress)
+    if recipe.budget.energy < float("inf"):
+        return priced_to(prepared, recipe.budget, progress), recipe
+    return prepared, recipe
 
 
 def within_perplexity(prepared: Prepared, budget: Budget, progress: Progress | None) -> Recipe:
@@ -233,20 +260,20 @@ def zero_floor(config: RunConfig, shape: Any, result: MethodResult, profile: Mac
     return compare_costs(zero["prefill"], result.costs["prefill"]).energy
 
 
-def shared_facts(
-    prepared: Prepared, recipes: tuple[Recipe, ...], judge: Judge, first: MethodResult
-) -> dict[str, Any]:
+def shared_facts(starts: Sequence[Start], judge: Judge, first: MethodResult) -> dict[str, Any]:
     """Return what all methods of a run share, as JSON."""
+    prepared = starts[0][0]
     config = prepared.config
     original, activations = judge.originals(config.out / RESULTS / "reference")
-    searches = prepared.search.classes if prepared.search else ()
+    searches = {each.codebook.name: each for own, _ in starts if own.search for each in own.search.classes}
     return {
-        "labels": [recipe.label for recipe in recipes], "config": asdict(config), "profile": str(config.profile),
+        "labels": [recipe.label for _, recipe in starts], "config": asdict(config), "profile": str(config.profile),
         "inputs": {"profile": profile_digest(config.profile), "model": prepared.original.digest,
                    "calibration": prepared.tokens.text_digest, "text": judge.tokens.text_digest},
         "original": asdict(original.quality), "int8_activations": asdict(activations.quality),
         "zero_floor": zero_floor(config, prepared.loaded.model.config, first, prepared.profile),
-        "codebooks": [{"name": s.codebook.name, "codes": s.codebook.codes, "reason": s.reason} for s in searches],
+        "codebooks": [{"name": s.codebook.name, "codes": s.codebook.codes, "reason": s.reason}
+                      for s in searches.values()],
         "model_config": json.loads((config.model / "config.json").read_text(encoding="utf-8")),
         "skipped": dict(list_linears(prepared.loaded.model).skipped), "tools": torch_tools(),
         "n_parameters": sum(p.numel() for p in prepared.loaded.model.parameters()),

@@ -38,7 +38,7 @@ from halo.transform import transformed
 Progress = Callable[[str, int, int], None]
 Step = Callable[[int, int], None]
 NO_DATA = "none"
-FIRST_PRICE, PRICE_STEPS = 1e-4, 12
+FIRST_PRICE, PRICE_STEPS, PRICE_SLACK = 1e-4, 12, 2e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,57 +80,69 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
     search, losses = None, None
     asked = (loaded.model, profile, sensitivity, config.codebook)
     if any(recipe.ours and not recipe.values for recipe in recipes):
-        report_step(progress, "codebooks and tiles", 0, 2)
-        search = search_codebooks(*asked, config.points, config.prices)
-        report_step(progress, "codebooks and tiles", 1, 2)
-        losses = losses_at(config, profile, loaded, sensitivity, search)
-        report_step(progress, "codebooks and tiles", 2, 2)
+        search, losses = searched_at(config, profile, loaded, sensitivity, progress=progress)
     counts = sorted({recipe.values for recipe in recipes if recipe.values})
     single = {count: search_one(*asked, count, config.points, config.prices).codebook for count in counts}
     return Prepared(config, profile, original, loaded, tokens, sensitivity, search, losses, single)
 
 
-def losses_at(
-    config: RunConfig, profile: MacProfile, loaded: LoadedModel, sensitivity: Sensitivity, search: CodebookSearch
-) -> TileLosses:
-    """Return what every tile loses under each searched codebook at the configuration's price of energy."""
-    return measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
-                               relative_energy(profile, config.points, search.mixture(profile)), config.prices.energy,
-                               relative_times(profile, search.codebooks, config.points))
+def searched_at(
+    config: RunConfig, profile: MacProfile, loaded: LoadedModel, sensitivity: Sensitivity,
+    suffix: str = "", progress: Progress | None = None,
+) -> tuple[CodebookSearch, TileLosses]:
+    """Return the codebooks of the configuration's prices, `suffix` to their names, and what each tile loses in them."""
+    report_step(progress, "codebooks and tiles", 0, 2)
+    asked = (loaded.model, profile, sensitivity, config.codebook, config.points, config.prices)
+    search = search_codebooks(*asked).named(suffix)
+    report_step(progress, "codebooks and tiles", 1, 2)
+    losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
+                                 relative_energy(profile, config.points, search.mixture(profile)), config.prices.energy,
+                                 relative_times(profile, search.codebooks, config.points))
+    report_step(progress, "codebooks and tiles", 2, 2)
+    return search, losses
 
 
 def priced_to(prepared: Prepared, budget: Budget, progress: Progress | None = None) -> Prepared:
     """Return what is prepared with energy so dear that what then costs least keeps the budget's energy.
 
-    One price for codes and classes alike loses least at a given energy (Lagrange). Never cheaper than configured. The
-    price is bisected, all tiles being measured at each; where none will do the dearest is returned.
+    One price for codebooks, classes and codes alike loses least at a given energy (Lagrange); where time is limited
+    too, codebooks keep the configured rule. Never cheaper than configured. The price is looked for by false position,
+    codebooks being searched and all tiles measured at each, until energy is within `PRICE_SLACK` of the budget; where
+    none will do the dearest is returned.
     """
-    assert prepared.search is not None, "a searched recipe was not announced to prepare()"
-    search, others = prepared.search, replace(budget, energy=float("inf"))
+    others, suffix = replace(budget, energy=math.inf), f"-energy{budget.energy:g}"
+    rule = prepared.config.codebook.rule if budget.time < math.inf else "price"
 
     def at(price: float) -> Prepared:
-        config = replace(prepared.config, prices=replace(prepared.config.prices, energy=price))
-        return replace(prepared, config=config,
-                       losses=losses_at(config, prepared.profile, prepared.loaded, prepared.sensitivity, search))
+        config = replace(prepared.config, prices=replace(prepared.config.prices, energy=price),
+                         codebook=replace(prepared.config.codebook, rule=rule))
+        search, losses = searched_at(config, prepared.profile, prepared.loaded, prepared.sensitivity, suffix)
+        return replace(prepared, config=config, search=search, losses=losses)
 
-    def kept(found: Prepared) -> bool:
-        return assign_within(found, others).point.energy <= budget.energy
+    def spent(found: Prepared) -> float:
+        return assign_within(found, others).point.energy
 
-    if kept(prepared):
+    free = spent(prepared)
+    if free <= budget.energy:
         return prepared
-    low, high, step = prepared.config.prices.energy, max(prepared.config.prices.energy, FIRST_PRICE), 0
-    best = prepared
-    while step < PRICE_STEPS and not kept(best):
+    wanted, price = budget.energy * (1 - PRICE_SLACK / 2), 4 * max(prepared.config.prices.energy, FIRST_PRICE)
+    kept: Prepared | None = None
+    cheap = dear = (price / 4, free)
+    for step in range(PRICE_STEPS):
         report_step(progress, "price of energy", step, PRICE_STEPS)
-        low, high, step = high, 4 * high, step + 1
-        best = at(high)
-    while step < PRICE_STEPS:
-        report_step(progress, "price of energy", step, PRICE_STEPS)
-        middle, step = (low * high) ** 0.5, step + 1
-        tried = at(middle)
-        low, high, best = (low, middle, tried) if kept(tried) else (middle, high, best)
+        tried = at(price)
+        energy = spent(tried)
+        if energy > budget.energy:
+            cheap = (price, energy)
+        else:
+            kept, dear = tried, (price, energy)
+            if energy >= budget.energy * (1 - PRICE_SLACK):
+                break
+        # Energy falls about evenly with the logarithm of its price.
+        share = min(max((cheap[1] - wanted) / (cheap[1] - dear[1]), 0.1), 0.9) if kept else 0.0
+        price = cheap[0] ** (1 - share) * dear[0] ** share if kept else 4 * price
     report_step(progress, "price of energy", PRICE_STEPS, PRICE_STEPS)
-    return best
+    return kept or tried
 
 
 def report_step(progress: Progress | None, stage: str, done: int, total: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halo.budget import Budget
+from halo.budget import Budget, parse_budget
 from halo.errors import ConfigError
 from halo.tiles import Variant
 
@@ -106,27 +106,36 @@ def budget_recipe(budget: Budget) -> Recipe:
                   budget=budget)
 
 
-def choose_recipes(variants: Sequence[Variant], methods: Sequence[str]) -> tuple[Recipe, ...]:
-    """Return the recipes of a run: methods first, in the order given.
+def choose_recipes(variants: Sequence[str], methods: Sequence[str]) -> tuple[Recipe, ...]:
+    """Return the recipes of a run: methods first, in the order given; a variant may be a budget, "energy=0.6".
 
     Raises:
-        ConfigError: a name that is not known.
+        ConfigError: a name that is not known, or a budget of another form.
     """
+    points = searched_points(name for name in variants if "=" in name)
     unknown = [f"baselines: {name!r} (known: {', '.join(METHODS)})" for name in methods if name not in METHODS]
-    unknown += [f"variants: {name!r} (known: {', '.join(VARIANTS)})" for name in variants if name not in VARIANTS]
+    unknown += [f"variants: {name!r} (known: {', '.join(VARIANTS)}, or a budget such as energy=0.6)"
+                for name in variants if name not in points]
     if unknown:
         raise ConfigError(f"unknown {'; '.join(unknown)}.")
-    return (*(METHODS[name] for name in methods),
-            *(variant_recipe(variant) for variant in variants))
+    return (*(METHODS[name] for name in methods), *(points[name] for name in variants))
 
 
 def named_recipes(names: Sequence[str]) -> tuple[Recipe, ...]:
-    """Return recipes by label, variants ("halo-bal") included, in the order given.
+    """Return recipes by label, variants ("halo-bal") and budgets ("energy=0.6") included, in the order given.
 
     Raises:
         ConfigError: a name that is not known, or none at all.
     """
-    known = dict(METHODS) | {recipe.label: recipe for recipe in map(variant_recipe, VARIANTS)}
+    points = searched_points(name for name in names if "=" in name)
+    known = dict(METHODS) | points | {recipe.label: recipe for recipe in points.values()}
     if unknown := [name for name in names if name not in known] or ([] if names else ["nothing"]):
-        raise ConfigError(f"--methods: {', '.join(unknown)} not known; known are {', '.join(known)}.")
+        raise ConfigError(f"--methods: {', '.join(unknown)} not known; known are {', '.join(METHODS)}, "
+                          f"{', '.join(f'halo-{variant}' for variant in VARIANTS)}, and budgets such as energy=0.6.")
     return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def searched_points(budgets: Iterable[str]) -> dict[str, Recipe]:
+    """Return the recipes whose tiles choose between searched codebooks, by variant and by the words of a budget."""
+    return {variant: variant_recipe(variant) for variant in VARIANTS} | {
+        text: budget_recipe(parse_budget(text)) for text in budgets}

@@ -236,6 +236,19 @@ def test_an_energy_that_classes_alone_cannot_keep_makes_codes_dearer(finished):
     assert priced_to(prepared, Budget(energy=100.0)) is prepared
 
 
+def test_a_run_takes_budgets_beside_variants_each_on_codebooks_of_its_own(finished, tmp_path):
+    tables = tables_of(finished[0], out=str(tmp_path), variants=["bal", "energy=0.5"], baselines=["rtn-w8a8"])
+    own = build_config(tables, "test")
+    whole, bal, small = run(own)
+    assert [whole.label, bal.label, small.label] == ["rtn-w8a8", "halo-bal", "halo-energy0.5"]
+    named = {item["name"]: tuple(item["codes"]) for item in load_run(own.out)["codebooks"]}
+    used = {item.name: item.codes for result in (bal, small) for item in result.plan.classes if item.name != "all"}
+    assert any(name.endswith("-energy0.5") for name in used)
+    assert used.items() <= named.items()
+    spent = [result.costs["prefill"].total().energy.on_chip_fj for result in (whole, bal, small)]
+    assert spent[2] < spent[1] < spent[0]
+
+
 def test_a_perplexity_budget_takes_the_cheapest_point_that_keeps_it(finished, tmp_path):
     _root, config, _, _ = finished
     loose = quantize_to(config, budget_recipe(Budget(perplexity=10.0)), tmp_path / "loose")
@@ -307,8 +320,10 @@ def test_a_method_that_is_not_known_is_refused(finished):
 
 
 def test_unknown_variants_and_baselines_are_refused_together():
-    with pytest.raises(ConfigError, match=r"unknown baselines: 'w2' .*; variants: 'fast' \(known: perf-opt"):
-        choose_recipes(["fast"], ["w2"])
+    with pytest.raises(ConfigError, match=r"unknown baselines: 'w2' .*; variants: 'fast' \(known: perf-opt.* a budget"):
+        choose_recipes(["fast", "bits=3"], ["w2"])
+    with pytest.raises(ConfigError, match=r"'watts=3': --budget is of the form"):
+        choose_recipes(["watts=3"], [])
 
 
 def test_a_finished_run_is_compared_on_any_mac(finished, tmp_path):
