@@ -21,7 +21,7 @@ from halo.evaluation import (
     reference_quality,
 )
 from halo.layers import QuantizedModel
-from halo.model import LoadedModel, torch_tools
+from halo.model import LoadedModel, check_causal, torch_tools
 from halo.preparation import Progress, step_of
 from halo.results import Accuracy, load_accuracy, save_accuracy
 from halo.runtime import int8_parts, swapped
@@ -30,6 +30,7 @@ from halo.tokens import TokenWindows, WindowConfig, read_windows
 
 def make_judge(config: RunConfig, loaded: LoadedModel, progress: Progress | None = None) -> Judge:
     """Return the judge of the run's text and protocol; `loaded` is the original model."""
+    check_causal(loaded.model)
     protocol = WindowConfig(config.evaluation.window, config.evaluation.windows)
     return Judge(loaded, read_windows(loaded.tokenizer, config.text, protocol), config.evaluation, progress)
 

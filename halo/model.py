@@ -206,6 +206,17 @@ def check_finite(model: nn.Module) -> None:
         raise NumericsError(f"NaN or infinity in {listed}; train or download the model again.")
 
 
+def check_causal(model: Any) -> None:
+    """Check that the loss of a text's next tokens means something to `model`.
+
+    Raises:
+        ModelError: it is an encoder, or an encoder with a decoder.
+    """
+    if not model.can_generate() or model.config.is_encoder_decoder:
+        raise ModelError(f"{type(model).__name__} is no causal language model, which a text could be continued with; "
+                         "quantize it from its weights alone, with --no-data.")
+
+
 def decoder_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """Return the name and the list of the decoder layers: the list of modules that holds most linear weights.
 
@@ -312,6 +323,8 @@ def skip_reason(model: Any, part: nn.Module) -> str:
         return "embedding: a table look-up, not a product"
     if isinstance(part, nn.Linear):
         return "linear outside the decoder layers: kept in float32"
+    if part.__module__ == "torch.nn.modules.conv":
+        return f"{type(part).__name__}: a convolution, not an nn.Linear"
     fused = [weight for weight in part.parameters(recurse=False) if weight.dim() > 2]
     if fused:
         shapes = ", ".join(" x ".join(map(str, weight.shape)) for weight in fused)

@@ -23,7 +23,7 @@ from halo.errors import ConfigError, OutputError
 from halo.layers import CODE_BITS, SCALE_BITS, QuantizedModel
 from halo.mac import load_mac
 from halo.methods import Method
-from halo.model import LoadedModel, list_linears, load_model, matching
+from halo.model import LoadedModel, check_causal, list_linears, load_model, matching
 from halo.operating_point import PointConfig, proposed_period_ps
 from halo.plugins import resolve
 from halo.prices import relative_energy, value_prices
@@ -69,6 +69,8 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
     for grid in overridden_layers(original.model, config.override).values():
         grid_codebook(grid, profile, config.points)  # whatever is wrong with it is said before anything is measured
     no_data = str(config.calibration) == NO_DATA
+    if not no_data:
+        check_causal(original.model)
     tokens = no_windows() if no_data else read_windows(original.tokenizer, config.calibration, config.windows)
     loaded = transformed(original, tokens, config.transform, config.ignore, config.out / "work",
                          step_of(progress, "smoothing"))

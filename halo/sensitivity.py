@@ -22,7 +22,7 @@ from torch import nn
 
 from characterization.artifact import Provenance, write_text
 from halo.blocks import Arguments, Entered, enter, leave, run_block
-from halo.errors import ConfigError, NumericsError
+from halo.errors import ConfigError, ModelError, NumericsError
 from halo.finite import all_finite
 from halo.model import choose_device, decoder_blocks, digest_weights, list_linears, torch_tools
 from halo.second_moment import SecondMoment, no_moment
@@ -169,6 +169,7 @@ def measure_sensitivity(
     Raises:
         ConfigError: no windows are asked for.
         NumericsError: an input or gradient is NaN or infinite; the message names the module.
+        ModelError: a block reads the weight of a linear that it does not call.
     """
     if config.batch < 1 or config.windows < 0 or config.fisher_windows < 1:
         raise ConfigError(f"sensitivity: batch and fisher_windows must be positive and windows not negative: {config}.")
@@ -212,7 +213,8 @@ def measure_blocks(
             keep_inputs(parts, index, scored.hidden)
             missing = {name: linear for name, linear in of_block[index].items() if not moment_files(parts, name)}
             with held(block, choose_device()):
-                sums = advance_summing(block, missing, summed, index)
+                sums, idle = advance_summing(block, missing, summed, index)
+                check_only_called(block, idle, scored.hidden[0], scored.arguments[0][index])
                 scored.hidden = [run_block(block, hidden, given[index])
                                  for hidden, given in zip(scored.hidden, scored.arguments, strict=True)]
             write_hessians(sums, parts)
@@ -240,13 +242,36 @@ def keep_inputs(parts: Path, index: int, hidden: Sequence[torch.Tensor]) -> None
 
 def advance_summing(
     block: nn.Module, linears: Mapping[str, nn.Linear], entered: Entered, index: int
-) -> dict[str, SecondMoment]:
-    """Replace the hidden states in `entered` by the block's outputs; return the Hessians of `linears`."""
-    sums = {name: no_moment(linear.in_features) for name, linear in linears.items()}
-    with hooked(linears, hessian_hook(sums)):
+) -> tuple[dict[str, SecondMoment], dict[str, nn.Linear]]:
+    """Replace the hidden states in `entered` by the block's outputs; return the Hessians of `linears`, and the idle."""
+    sums, idle = {name: no_moment(linear.in_features) for name, linear in linears.items()}, set(linears)
+    with hooked(linears, hessian_hook(sums)), hooked(linears, lambda name: lambda *_: idle.discard(name)):
         entered.hidden = [run_block(block, hidden, given[index])
                           for hidden, given in zip(entered.hidden, entered.arguments, strict=True)]
-    return sums
+    return sums, {name: linear for name, linear in linears.items() if name in idle}
+
+
+def check_only_called(
+    block: nn.Module, idle: Mapping[str, nn.Linear], hidden: torch.Tensor, given: Arguments
+) -> None:
+    """Check that linears that the block did not call, experts without a token for instance, do nothing in it.
+
+    Raises:
+        ModelError: the block reads the weight of one itself, in whose place no quantized module can stand.
+    """
+    if not idle:
+        return
+    asked = {name: linear.weight.requires_grad for name, linear in idle.items()}
+    with torch.enable_grad():
+        weights = [linear.weight.requires_grad_() for linear in idle.values()]
+        output = run_block(block, hidden.detach().requires_grad_(), given)
+        gradients = torch.autograd.grad(output.sum(), weights, allow_unused=True)
+    for name, linear in idle.items():
+        linear.weight.requires_grad_(asked[name])
+    read = [name for name, gradient in zip(idle, gradients, strict=True) if gradient is not None]
+    if read:
+        raise ModelError(f"{', '.join(read)}: {type(block).__name__} reads the weight and does not call the module, so "
+                         f"that a quantized one cannot take its place; give --ignore {read[0].rpartition('.')[2]}.")
 
 
 def write_hessians(sums: Mapping[str, SecondMoment], parts: Path) -> None:

@@ -51,7 +51,10 @@ def hook_unit(unit: nn.Module, device: torch.device, *, deep: bool) -> None:
         places.append(widen(unit, device, deep=deep))
 
         def move(value: Any) -> Any:
-            return value.to(device) if isinstance(value, torch.Tensor) else value
+            if not isinstance(value, torch.Tensor):
+                return value
+            # Some models round what enters a module to the type that its weights had when they looked.
+            return value.to(device, torch.float32 if value.is_floating_point() else value.dtype)
 
         return tree_map(move, args), tree_map(move, kwargs)
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, MixtralConfig, MixtralForCausalLM
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    BertForMaskedLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from halo.checkpoint import load_quantized, save_quantized
 from halo.codebook import GRIDS, Codebook
@@ -11,7 +19,7 @@ from halo.datafree import uniform_sensitivity
 from halo.errors import ConfigError, ModelError
 from halo.layers import dequantize
 from halo.methods import halo as method
-from halo.model import list_linears, load_model, open_model, quiet_transformers
+from halo.model import check_causal, list_linears, load_model, open_model, quiet_transformers
 from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import int8_parts, swapped
 from halo.sensitivity import SensitivityConfig, measure_sensitivity
@@ -106,6 +114,8 @@ def test_an_encoder_is_quantized_without_data_and_transformers_loads_it(tmp_path
     folder = save(model, tmp_path / "model")
     opened = open_model(folder)
     assert type(opened) is BertForMaskedLM
+    with pytest.raises(ModelError, match=r"BertForMaskedLM is no causal language model.*with --no-data"):
+        check_causal(opened)
     made = without_data(opened, tmp_path / "work")
     assert len(made.layers) == 12
     assert made.skipped["cls.predictions.transform.dense"] == "linear outside the decoder layers: kept in float32"
@@ -119,6 +129,23 @@ def test_an_encoder_is_quantized_without_data_and_transformers_loads_it(tmp_path
     with quiet_transformers(), torch.no_grad():
         again = AutoModelForMaskedLM.from_pretrained(tmp_path / "out", dtype=torch.float32, local_files_only=True)
         assert torch.equal(again(input_ids=ids).logits, wanted)
+
+
+def test_a_weight_that_is_read_past_its_module_is_refused_by_name_and_the_rest_is_measured(cases, tmp_path):
+    """A Mamba multiplies with the weight of dt_proj itself, and rounds what enters its head to the type of that."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = MambaForCausalLM(MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=1)).to(torch.bfloat16)
+    folder = save(model, tmp_path / "model")
+    asked = (cases["llama"].tokens, SensitivityConfig(windows=2, fisher_windows=1, batch=2), tmp_path / "work")
+    with pytest.raises(ModelError, match=(
+            r"backbone.layers.0.mixer.dt_proj: MambaBlock reads the weight and does not .*; give --ignore dt_proj")):
+        measure_sensitivity(open_model(folder), *asked)
+    opened = open_model(folder, ["dt_proj"])
+    assert list_linears(opened).skipped["backbone.layers.0.mixer.conv1d"] == "Conv1d: a convolution, not an nn.Linear"
+    found = measure_sensitivity(opened, *asked)
+    assert [name.rpartition(".")[2] for name in found.layers] == ["in_proj", "x_proj", "out_proj"]
+    assert all((layer.read("fisher") > 0).any() for layer in found.layers.values())
 
 
 def test_without_data_weights_are_rounded_about_as_well_as_the_grid_allows(tmp_path):
