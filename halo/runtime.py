@@ -146,6 +146,16 @@ class Int8ActivationLinear(nn.Module):
         super().__init__()
         self.linear = linear
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The linear's own, which some models multiply with themselves."""
+        return self.linear.weight
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The linear's own."""
+        return self.linear.bias
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output `[..., out]` for `x` `[..., in]`."""
         values, scale = quantize_activations(x)

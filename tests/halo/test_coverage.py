@@ -21,7 +21,7 @@ from halo.layers import dequantize
 from halo.methods import halo as method
 from halo.model import check_causal, list_linears, load_model, open_model, quiet_transformers
 from halo.quantize import Job, QuantizeConfig, quantize
-from halo.runtime import int8_parts, swapped
+from halo.runtime import Int8ActivationLinear, int8_parts, swapped
 from halo.sensitivity import SensitivityConfig, measure_sensitivity
 from halo.tiles import TileConfig, uniform_map
 from halo.tokens import no_windows
@@ -146,6 +146,13 @@ def test_a_weight_that_is_read_past_its_module_is_refused_by_name_and_the_rest_i
     found = measure_sensitivity(opened, *asked)
     assert [name.rpartition(".")[2] for name in found.layers] == ["in_proj", "x_proj", "out_proj"]
     assert all((layer.read("fisher") > 0).any() for layer in found.layers.values())
+    whole = open_model(folder)
+    parts = {name: Int8ActivationLinear(linear) for name, linear in list_linears(whole).linears.items()}
+    ids = torch.arange(12)[None]
+    with torch.no_grad(), swapped(whole, parts):
+        close = whole(input_ids=ids).logits
+    with torch.no_grad():
+        assert torch.allclose(whole(input_ids=ids).logits, close, atol=0.1)
 
 
 def test_without_data_weights_are_rounded_about_as_well_as_the_grid_allows(tmp_path):
