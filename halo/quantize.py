@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ from halo.sensitivity import Progress, Sensitivity
 from halo.streaming import give_back_freed
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
-from halo.walk import on_course
+from halo.walk import Course, on_course
 
 VERSION = 6
 
@@ -184,10 +184,11 @@ def run_layers(
                 ids = torch.tensor(tokens.ids[: config.windows or len(tokens.ids)])
                 inputs = inputs_of_first(model, blocks, ids, config.batch,
                                          original=getattr(tasks.job.method_config, "propagate", False))
-            if inputs is None:
-                run.quantize_group(None, of_block[index])
-            else:
+            if inputs is not None:
                 run.quantize_block(block, of_block[index], inputs, then_advance=index < last)
+                continue
+            for name in [name for name in of_block[index] if name in run.missing]:
+                run.layer(name, None)
     return FinishedLayers(folder, tuple(tasks.linears))
 
 
@@ -208,27 +209,33 @@ class Run:
         self, block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs, *, then_advance: bool
     ) -> None:
         """Quantize the layers of a block in groups that share an input; `then_advance`: pass `inputs` through it."""
-        config, groups = self.tasks.job.config, input_groups(block, linears, inputs)
-        device = next(self.model.parameters()).device
+        groups = input_groups(block, linears, inputs)
         with on_course(self.model, linears, groups, inputs.n_tokens) as course:
             for group in groups:
-                if wanted := {name: linears[name] for name in group if name in self.missing}:
-                    seen = see_inputs(course, block, wanted, group[0], inputs, static=config.static_activations)
-                    self.quantize_group(seen, wanted)
-                course.open({name: Int8Linear(load_linear(layer_file(self.folder, name), name), config.fold).to(device)
-                             for name in group})
+                course.open(self.quantize_group(course, block, {name: linears[name] for name in group}, inputs))
             if then_advance:
                 advance(course, block, inputs)
 
-    def quantize_group(self, seen: Seen | None, names: Iterable[str]) -> None:
-        """Write those that are missing of the layers that share an input, one after the other."""
-        for name in [name for name in names if name in self.missing]:
-            made = quantize_one(name, seen, self.tasks, self.plugin)
-            save_linear(layer_file(self.folder, name), made, self.tasks.job.codebooks)
-            self.missing.remove(name)
-            if self.progress:
-                total = len(self.tasks.linears)
-                self.progress(total - len(self.missing), total)
+    def quantize_group(
+        self, course: Course, block: nn.Module, linears: Mapping[str, nn.Linear], inputs: BlockInputs
+    ) -> dict[str, nn.Module]:
+        """Return what becomes of the linears of a block that share an input."""
+        config, device = self.tasks.job.config, next(self.model.parameters()).device
+        wanted, gate = {name: linears[name] for name in linears if name in self.missing}, next(iter(linears))
+        seen = see_inputs(course, block, wanted, gate, inputs, static=config.static_activations) if wanted else None
+        return {name: Int8Linear(self.layer(name, seen), config.fold).to(device) for name in linears}
+
+    def layer(self, name: str, seen: Seen | None) -> QuantizedLinear:
+        """Return a quantized layer: from the folder, else made and written to it."""
+        path, total = layer_file(self.folder, name), len(self.tasks.linears)
+        if name not in self.missing:
+            return load_linear(path, name)
+        made = quantize_one(name, seen, self.tasks, self.plugin)
+        save_linear(path, made, self.tasks.job.codebooks)
+        self.missing.remove(name)
+        if self.progress:
+            self.progress(total - len(self.missing), total)
+        return made
 
 
 def quantize_one(name: str, seen: Seen | None, tasks: TaskMaker, plugin: ModuleType) -> QuantizedLinear:
