@@ -113,7 +113,7 @@ def dedicated_grid(comparison: Comparison, merits: Mapping[str, Merit]) -> Grid:
                      f"{bought.on_chip_fj / base.on_chip_fj:.3f}"))
     columns = ("method", "KL net", "perplexity", "bits", "PE um2", "area", "time", "array energy",
                "throughput per area", "array energy at one throughput", "on-chip energy at one throughput")
-    caption = ("The designer's alternative: a PE that has only those values, of the same library and signed off "
+    caption = ("The designer's alternative: a PE that has only those values, of the same library, its clocks found "
                f"alike; areas of one PE, ratios to {base.method} on {comparison.design}. Sparse part, scaling and adds "
                f"are those of int8 MACs ({comparison.design}) beside the array; attention and head need such MACs "
                "too.")

@@ -27,6 +27,7 @@ from halo.schedule import (
     min_plus,
     schedule_of,
     stage_columns,
+    stage_cost,
     step_table,
     weigh,
 )
@@ -156,9 +157,46 @@ def within(
     found = Best(quick, quick.energy_fj, bound, quick.energy_fj, "dynamic programming, LP bound")
     if found.gap <= gap:
         return found
+    mixed = mixed_corners(slow, quick, stages, changes, max_time_s)
+    if mixed is not None and mixed.energy_fj < quick.energy_fj:
+        found = Best(mixed, mixed.energy_fj, bound, quick.energy_fj, f"{found.how}, two corners in turn")
+        if found.gap <= gap:
+            return found
     better, how = solve_milp(stages, changes, max_time_s, price, found, nodes)
-    chosen = better or quick
-    return Best(chosen, chosen.energy_fj, bound, quick.energy_fj, f"dynamic programming, LP bound, {how}")
+    chosen = better or found.schedule
+    return Best(chosen, chosen.energy_fj, bound, quick.energy_fj, f"{found.how}, {how}")
+
+
+def mixed_corners(
+    slow: Schedule, quick: Schedule, stages: Sequence[Stage], changes: Changes, max_time_s: float
+) -> Schedule | None:
+    """Return the schedule of least energy in time that runs one stretch of stages as `slow` does, the rest as `quick`.
+
+    Both cost the least at one price of time, so that a stretch of any length costs no more than the two changes at its
+    ends: where stages are many and alike, the front's corners lie far apart and a MILP searches long. Every stretch of
+    the circle is tried, by running sums: stages^2. None where no stretch is fast enough.
+    """
+    n = len(stages)
+    stretches = np.arange(n)[:, None], np.arange(1, n)[None, :]
+    ends = (stretches[0] + stretches[1]) % n
+    totals = []
+    for kind, between in (("time_s", changes.between_s), ("energy_fj", changes.between_fj)):
+        own = [np.array([getattr(stage_cost(stage, changes, item), kind)[0]
+                         for stage, item in zip(stages, plan.arrangements, strict=True)]) for plan in (slow, quick)]
+        first, last = ([np.array([item.route[at] for item in plan.arrangements]) for plan in (slow, quick)]
+                       for at in (0, -1))
+        before = [np.roll(points, 1) for points in last]
+        link = [between[before[at], first[at]] for at in (0, 1)]
+        gain = np.concatenate([[0.0], np.cumsum(np.tile(own[0] + link[0] - own[1] - link[1], 2))])
+        inside = gain[stretches[0] + stretches[1]] - gain[stretches[0]]
+        into, out = between[before[1], first[0]] - link[0], between[before[0], first[1]] - link[1]
+        totals.append(getattr(quick, kind) + inside + into[stretches[0]] + out[ends])
+    time_s, energy_fj = totals
+    if not n or not (time_s <= max_time_s).any():
+        return None
+    start, length = np.unravel_index(np.where(time_s <= max_time_s, energy_fj, np.inf).argmin(), time_s.shape)
+    members = {(int(start) + at) % n for at in range(int(length) + 1)}
+    return schedule_of([(slow if at in members else quick).arrangements[at] for at in range(n)], stages, changes)
 
 
 def solve_milp(

@@ -204,13 +204,19 @@ def min_plus(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.asarray((left[:, :, None] + right[None, :, :]).min(axis=1))
 
 
+def stage_cost(stage: Stage, changes: Changes, item: Arrangement) -> Columns:
+    """Return one arrangement of a stage with its time and energy, what comes before and after it apart."""
+    only = enumerate_columns(stage, changes, tuple((point,) for point in item.points))
+    at = [[made.route for made in only.arrangements].index(item.route)]
+    return Columns((item,), only.first[at], only.last[at], only.time_s[at], only.energy_fj[at])
+
+
 def schedule_of(arrangements: Sequence[Arrangement], stages: Sequence[Stage], changes: Changes) -> Schedule:
     """Return a schedule with its time and energy summed from its parts."""
     time = energy = 0.0
     for i, (stage, item) in enumerate(zip(stages, arrangements, strict=True)):
-        only = enumerate_columns(stage, changes, tuple((point,) for point in item.points))
-        at = [made.route for made in only.arrangements].index(item.route)
+        own = stage_cost(stage, changes, item)
         before = arrangements[i - 1].route[-1]
-        time += float(only.time_s[at] + changes.between_s[before, item.route[0]])
-        energy += float(only.energy_fj[at] + changes.between_fj[before, item.route[0]])
+        time += float(own.time_s[0] + changes.between_s[before, item.route[0]])
+        energy += float(own.energy_fj[0] + changes.between_fj[before, item.route[0]])
     return Schedule(tuple(arrangements), time, energy)

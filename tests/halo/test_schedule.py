@@ -109,14 +109,34 @@ def test_a_time_that_nothing_keeps_has_no_schedule():
     assert best_schedule([stage], none, "energy", 1.0).value == 2.0
 
 
-def test_alike_stages_leave_a_gap_that_the_milp_closes():
-    # Four alike stages, time for two and a half of them to run slowly: the convex front has no corner in between.
-    stages = [Stage(str(i), np.array([[1.0, 2.0]]), np.array([[2.0, 1.0]])) for i in range(4)]
-    changes = Changes(*[0.01 * (1 - np.eye(2))] * 4)
-    found = best_schedule(stages, changes, "energy", 6.5)
+def alike(n):
+    """Stages that are all the same, with a slow and frugal point, and changes between the two points."""
+    stages = [Stage(str(i), np.array([[1.0, 2.0]]), np.array([[2.0, 1.0]])) for i in range(n)]
+    return stages, Changes(*[0.01 * (1 - np.eye(2))] * 4)
+
+
+def test_a_milp_closes_the_gap_that_corners_leave():
+    # There is time for both long stages to run slowly, which are no neighbours: no stretch fills it.
+    stages, changes = alike(5)
+    for stage, saved in zip(stages, (1.0, 0.35, 1.0, 0.35, 0.35), strict=True):
+        stage.energy_fj[0, 1] = 2.0 - saved
+        stage.time_s[0, 1] = 1.0 + saved
+    found = best_schedule(stages, changes, "energy", 7.05, gap=0.0)
     assert found.how.endswith("MILP (HiGHS)")
+    assert found.value == pytest.approx(8.04)
+    assert found.bound < found.value < found.heuristic
+
+
+def test_a_stretch_of_alike_stages_runs_slowly_where_the_front_has_no_corner():
+    # Time for two and a half of four stages to run slowly; two, in a row.
+    found = best_schedule(*alike(4), "energy", 6.5)
     assert found.value == pytest.approx(6.02)
     assert found.bound < found.value < found.heuristic == 8.0
+    # With many of them a stretch is as good as the bound, and nothing is searched.
+    many = best_schedule(*alike(400), "energy", 600.3)
+    assert many.how == "dynamic programming, LP bound, two corners in turn"
+    assert many.value == pytest.approx(600.02)
+    assert many.gap < 1e-3 < many.heuristic / many.bound - 1
 
 
 def test_too_many_classes_and_points_are_refused_rather_than_guessed():
