@@ -140,6 +140,8 @@ def priced_to(prepared: Prepared, budget: Budget, progress: Progress | None = No
             kept, dear = tried, (price, energy)
             if energy >= budget.energy * (1 - PRICE_SLACK):
                 break
+        if kept is not None and dear[0] < cheap[0] * (1 + PRICE_SLACK):
+            break  # energy leaps there: codebooks change
         # Energy falls about evenly with the logarithm of its price.
         share = min(max((cheap[1] - wanted) / (cheap[1] - dear[1]), 0.1), 0.9) if kept else 0.0
         price = cheap[0] ** (1 - share) * dear[0] ** share if kept else 4 * price
