@@ -24,6 +24,7 @@ from halo.sensitivity import SensitivityConfig
 from halo.tiles import TileConfig
 from halo.tokens import WindowConfig
 from halo.transform import TransformConfig
+from halo.tuning import TuningConfig
 from halo.workload import WorkloadConfig
 
 PLUGINS: Mapping[str, tuple[str, type]] = {
@@ -72,6 +73,7 @@ class RunConfig:
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
     tiles: TileConfig = field(default_factory=TileConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     dvfs: DvfsConfig = field(default_factory=DvfsConfig)
     workload: WorkloadConfig = field(default_factory=WorkloadConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

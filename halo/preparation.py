@@ -34,6 +34,7 @@ from halo.tile_losses import measure_tile_losses
 from halo.tiles import TileMap, uniform_map
 from halo.tokens import TokenWindows, no_windows, read_windows
 from halo.transform import transformed
+from halo.tuning import tuned, tuned_from
 
 Progress = Callable[[str, int, int], None]
 Step = Callable[[int, int], None]
@@ -283,9 +284,19 @@ def value_shares(prepared: Prepared, recipe: Recipe, codebooks: Sequence[Codeboo
 
 
 def make_quantized(prepared: Prepared, recipe: Recipe, progress: Progress | None = None) -> QuantizedModel:
-    """Return the quantized model of one recipe."""
-    return quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job_of(prepared, recipe),
-                    prepared.config.out / "work", recipe.label, step_of(progress, f"quantize {recipe.label}"))
+    """Return the quantized model of one recipe, tuned where that is asked for."""
+    job, work, config = job_of(prepared, recipe), prepared.config.out / "work", prepared.config.tuning
+    made = quantize(prepared.loaded.model, prepared.tokens, prepared.sensitivity, job, work, recipe.label,
+                    step_of(progress, f"quantize {recipe.label}"))
+    if not is_tuned(prepared, recipe):
+        return made
+    return tuned(prepared.loaded.model, made, prepared.tokens, config, job.prices, work,
+                 step_of(progress, f"tune {recipe.label}"))
+
+
+def is_tuned(prepared: Prepared, recipe: Recipe) -> bool:
+    """Return whether the configuration asks for the models of a recipe's method to be tuned."""
+    return prepared.config.tuning.epochs > 0 and recipe.method in prepared.config.tuning.methods
 
 
 def quantized_once(prepared: Prepared, recipe: Recipe, progress: Progress | None) -> QuantizedModel:
@@ -297,6 +308,8 @@ def quantized_once(prepared: Prepared, recipe: Recipe, progress: Progress | None
     config = prepared.config
     folder = config.out / "models" / recipe.label
     wanted = describe(prepared.tokens, prepared.sensitivity, job_of(prepared, recipe))
+    if is_tuned(prepared, recipe):
+        wanted = tuned_from(wanted, prepared.tokens, config.tuning)
     if folder.exists():
         if not is_quantized(folder):
             raise OutputError(f"{folder} exists and is not a quantized model; choose another `out` or remove it first.")

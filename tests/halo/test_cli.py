@@ -7,7 +7,7 @@ import pytest
 
 from characterization.profile_file import save_profile
 from halo import cli
-from halo.checkpoint import save_quantized
+from halo.checkpoint import read_quantization, save_quantized
 from tests.halo.synthetic import codebooks_of, synthetic_model, synthetic_profile
 from tests.halo.tiny import save_model, text_of
 
@@ -201,11 +201,13 @@ def test_a_keyboard_interrupt_says_how_to_go_on(halo, monkeypatch):
     assert (code, "run the same command again" in error) == (130, True)
 
 
-def test_a_model_writes_a_text_that_it_can_be_calibrated_on(halo, shelf, tmp_path):
+def test_a_model_writes_a_text_that_it_is_calibrated_and_tuned_on(halo, shelf, tmp_path):
     out = tmp_path / "own.txt"
     code, said, _ = halo("own-text", shelf / "model", "--out", out, "--windows", 12, "--window", 48)
     assert (code, said.splitlines()[0].split(";")[0]) == (0, f"written: {out}")
     code, _, _ = halo("quantize", shelf / "model", "--profile", shelf / "mac.nc", "--calibration", out, "--variant",
-                      "halo-w4-shifted", "--set", "windows.window=48", "--set", "windows.windows=8", *ARRAY,
-                      "--work", tmp_path / "work", "--out", tmp_path / "made")
+                      "halo-w4-shifted", "--set", "windows.window=48", "--set", "windows.windows=8", "--set",
+                      "tuning.epochs=1", "--set", "tuning.held=2", *ARRAY, "--work", tmp_path / "work", "--out",
+                      tmp_path / "made")
     assert code == 0
+    assert read_quantization(tmp_path / "made")["provenance"]["stage"] == "tune"
