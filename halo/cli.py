@@ -41,7 +41,8 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="table.key=va
 Base = Annotated[Path | None, typer.Option("--config", help="TOML file to start from, as for `halo run`")]
 Calibration = Annotated[
     Path | None,
-    typer.Option("--calibration", help="UTF-8 text to calibrate with; default: calibration.txt in or beside the model"),
+    typer.Option("--calibration", help="text, JSON Lines or a dataset's folder to calibrate with; default: "
+                 "calibration.txt in or beside the model"),
 ]
 Work = Annotated[Path, typer.Option("--work", help="cache of finished layers; may be deleted at any time")]
 NOWHERE = "not-given"
@@ -100,7 +101,7 @@ def quantize(
 @app.command()
 def evaluate(
     model: Model,
-    text: Annotated[Path, typer.Option("--text", help="UTF-8 text to evaluate on")],
+    text: Annotated[Path, typer.Option("--text", help="text, JSON Lines or a dataset's folder to evaluate on")],
     quantized: Annotated[list[Path] | None, typer.Option("--quantized", help="checkpoint folder(s) of ours")] = None,
     methods: Annotated[str, typer.Option("--methods", help="make and compare these, separated by commas; all: every "
                                                            "one; needs --profile")] = "",

@@ -46,8 +46,9 @@ class RunConfig:
     """Everything `halo run` does. Paths are relative to the working directory.
 
     Attributes:
-        model: Hugging Face model folder. profile: of the MAC. calibration, text: UTF-8 texts to quantize with and to
-            evaluate on; calibration "none" is for `halo quantize` from the weights alone. out: folder of all artifacts.
+        model: Hugging Face model folder. profile: of the MAC. calibration, text: to quantize with and to evaluate
+            on (`halo.texts`); calibration "none" is for `halo quantize` from the weights alone. out: folder of all
+            artifacts.
         ignore: regular expressions; modules in whose names one is found stay as they are.
         override: regular expression -> name of a grid that the linears it is found in use instead of their codebooks.
         variants: points of the front to quantize: "perf-opt", "bal", "acc-opt", or a budget such as "energy=0.6".

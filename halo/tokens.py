@@ -10,6 +10,7 @@ import numpy as np
 
 from characterization.artifact import digest_bytes, digest_text
 from halo.errors import ConfigError, ModelError
+from halo.texts import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +83,12 @@ def cut_windows(tokenizer: Any, text: str, config: WindowConfig) -> TokenWindows
 
 
 def read_windows(tokenizer: Any, path: Path, config: WindowConfig) -> TokenWindows:
-    """Return windows of a UTF-8 text file.
+    """Return windows of a text: UTF-8, JSON Lines or a dataset's folder (`halo.texts`).
 
     Raises:
-        ModelError: the file is missing, not UTF-8, too short, or one token over and over.
+        ModelError: there is no text, it is too short, or one token over and over.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); name a UTF-8 text file.") from error
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not a UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error
+    text = read_text(path)
     try:
         windows = cut_windows(tokenizer, text, config)
     except ModelError as error:

@@ -1,7 +1,13 @@
+import json
+import sys
+
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from halo.errors import ConfigError, ModelError
+from halo.texts import read_text
 from halo.tokens import WindowConfig, cut_windows, read_windows
 from tests.halo.tiny import text_of
 
@@ -66,3 +72,56 @@ def test_other_tokens_have_another_digest(tokenizer):
     a, b = (cut_windows(tokenizer, text_of(500, seed), WindowConfig(32, 4)) for seed in (1, 2))
     assert a.digest != b.digest
     assert a.digest == cut_windows(tokenizer, text_of(500, 1), WindowConfig(32, 4)).digest
+
+
+def table_file(path, columns):
+    """Write columns of text as Hugging Face's datasets do: an Arrow stream, or Parquet."""
+    table = pyarrow.table(columns)
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        with pyarrow.OSFile(str(path), "wb") as stream, pyarrow.ipc.new_stream(stream, table.schema) as writer:
+            writer.write_table(table)
+
+
+def test_json_lines_and_datasets_give_the_same_windows_as_their_text(tokenizer, tmp_path):
+    parts = [text_of(300), "", text_of(200)]
+    (tmp_path / "plain.txt").write_text("\n".join(parts))
+    wanted = read_windows(tokenizer, tmp_path / "plain.txt", WindowConfig(32, 4))
+    lines = tmp_path / "some.jsonl"
+    entries = [{"text": parts[0], "id": 1}, *parts[1:]]
+    lines.write_text("\n\n".join(map(json.dumps, entries)))
+    arrow, parquet = tmp_path / "arrow", tmp_path / "parquet"
+    arrow.mkdir()
+    parquet.mkdir()
+    table_file(arrow / "data-00000-of-00002.arrow", {"text": parts[:2], "source": ["a", "b"]})
+    table_file(arrow / "data-00001-of-00002.arrow", {"text": parts[2:], "source": ["c"]})
+    table_file(parquet / "train.parquet", {"id": [1, 2, 3, 4], "body": [*parts, None]})
+    for path in (lines, arrow, parquet, parquet / "train.parquet"):
+        found = read_windows(tokenizer, path, WindowConfig(32, 4))
+        assert found.text_digest == wanted.text_digest
+        assert (found.ids == wanted.ids).all()
+
+
+def test_what_holds_no_text_is_named_with_what_it_holds(tmp_path, monkeypatch):
+    lines = tmp_path / "some.jsonl"
+    for text, says in (('{"text": "a"}\n{"text"', r"line 2 is no JSON"), ('{"body": "a", "id": 1}', "it has body, id"),
+                       ("3", "it is a int")):
+        lines.write_text(text)
+        with pytest.raises(ModelError, match=says):
+            read_text(lines)
+    lines.unlink()
+    with pytest.raises(ModelError, match="a folder without Arrow, Parquet or JSON Lines files"):
+        read_text(tmp_path)
+    table_file(tmp_path / "two.parquet", {"a": ["x"], "b": ["y"]})
+    with pytest.raises(ModelError, match=r'two.parquet: no column "text", nor a single one of text; it has a, b'):
+        read_text(tmp_path)
+    (tmp_path / "two.parquet").write_bytes(b"PAR1 not at all")
+    with pytest.raises(ModelError, match=r"two.parquet: missing or damaged"):
+        read_text(tmp_path)
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(ModelError, match=r"several splits; name one of train, test, such as .*/train"):
+        read_text(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ModelError, match=r"reading it needs pyarrow; install it"):
+        read_text(tmp_path / "two.parquet")
