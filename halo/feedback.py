@@ -61,14 +61,15 @@ def feed_back(
     order, shape = factor.order, weight.T.shape
     rest, scales, classes, mask = (each.T.contiguous()[order]
                                    for each in (weight, levels.scales, levels.classes, sparse.mask))
-    codes, values = (torch.empty(shape, device=weight.device) for _ in range(2))
+    codes, values = (torch.empty(shape, dtype=kind, device=weight.device) for kind in (torch.float32, torch.int8))
     round_block = round_compiled if weight.device.type == "cpu" else round_by_torch
     for start in range(0, len(order), BLOCK):
         part = slice(start, min(start + BLOCK, len(order)))
         block = ColumnBlock(order[part], factor.upper[part, part].contiguous(), scales[part], classes[part], mask[part])
         round_block(rest[part], block, levels, sparse.scales, codes[part], values[part])
         rest[part.stop :].addmm_(factor.upper[part, part.stop :].T, rest[part], alpha=-1)
-    return put_back(codes, order), put_back(values, order).to(torch.int8), put_back(rest.square_(), order)
+    del scales, classes, mask  # as much again as what is put back
+    return put_back(codes, order), put_back(values, order), put_back(rest.square_(), order)
 
 
 def put_back(columns: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
@@ -101,7 +102,7 @@ def round_compiled(
     rest: torch.Tensor, block: ColumnBlock, levels: Levels, row_scales: torch.Tensor, codes: torch.Tensor,
     values: torch.Tensor,
 ) -> None:
-    """Round a block: write `codes` and sparse `values`, and to `rest` errors in units of U_jj, all `[width, out]`."""
+    """Round a block, all `[width, out]`: write `codes`, sparse `values`, and to `rest` errors in units of U_jj."""
     tables, counts, prices, priced = levels.tables()
     feed_back_block(rest.numpy(), block.upper.numpy(), block.scales.numpy(), block.classes.numpy(),
                     block.mask.numpy(), row_scales.numpy(), tables, counts, prices, priced, levels.worth.numpy(),

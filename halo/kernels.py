@@ -98,9 +98,10 @@ def round_kept(
         if kept[lane]:
             codes[lane] = np.float32(0)
             if row_scales[lane] > 0:
-                integer = np.rint(wanted[lane] / row_scales[lane])
-                values[lane] = min(max(integer, -LARGEST_VALUE), LARGEST_VALUE)
-            got[lane] = values[lane] * row_scales[lane]
+                integer = min(max(np.rint(wanted[lane] / row_scales[lane]), -LARGEST_VALUE), LARGEST_VALUE)
+                values[lane], got[lane] = np.int8(integer), np.float32(integer) * row_scales[lane]
+            else:
+                got[lane] = np.float32(0)
 
 
 @njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -123,7 +124,7 @@ def feed_back_lanes(
             # An error in this column costs error^2 / U_jj^2 once the later ones have made up for it.
             weights[lane] = price[lane] * ((scale[lane] / pivot) * (scale[lane] / pivot))
         choose_codes(units, own, tables, counts, prices, priced, weights, chosen, taken, least)
-        codes[at], values[at] = chosen[:here], np.float32(0)
+        codes[at], values[at] = chosen[:here], np.int8(0)
         for lane in range(LANES):
             taken[lane] = chosen[lane] * scale[lane]
         if kept[at].any():
@@ -146,8 +147,8 @@ def feed_back_block(
     """Round a block of columns from the first to the last; `rest` becomes what each left over, in units of U_jj.
 
     `rest` is what the columns are to stand for, `upper` the block of U on the diagonal, float32 `[width, width]`,
-    `row_scales` the scale of each row's sparse values, 0 where it has none; results go to `codes` and `values`. All
-    but `upper` and the tables are of `[width, rows]` or `[rows]`: many rows' weights of a column lie side by side.
+    `row_scales` the scale of each row's sparse values, 0 where it has none; results go to `codes` and `values` (int8).
+    All but `upper` and the tables are of `[width, rows]` or `[rows]`: many rows' weights of a column lie side by side.
     """
     for group in prange((rest.shape[1] + LANES - 1) // LANES):
         rows = slice(group * LANES, min((group + 1) * LANES, rest.shape[1]))

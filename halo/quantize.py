@@ -24,12 +24,14 @@ from halo.model import choose_device, decoder_blocks, list_linears, torch_tools,
 from halo.plugins import resolve
 from halo.runtime import Int8Linear
 from halo.sensitivity import Progress, Sensitivity
-from halo.streaming import give_back_freed
+from halo.streaming import give_back_freed, trim_heap
 from halo.tiles import TileMap
 from halo.tokens import TokenWindows
 from halo.walk import Course, on_course
 
 VERSION = 6
+# From this size of a layer on, what it left in pieces is given back before the next: a millisecond's work.
+LARGE_WEIGHTS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,8 @@ class Run:
         """Return what becomes of the linears of a block that share an input."""
         config, device = self.tasks.job.config, next(self.model.parameters()).device
         wanted, gate = {name: linears[name] for name in linears if name in self.missing}, next(iter(linears))
+        if any(linear.weight.numel() >= LARGE_WEIGHTS for linear in linears.values()):
+            trim_heap()
         seen = see_inputs(course, block, wanted, gate, inputs, static=config.static_activations) if wanted else None
         return {name: Int8Linear(self.layer(name, seen), config.fold).to(device) for name in linears}
 

@@ -31,6 +31,13 @@ def give_back_freed() -> None:
         choose(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
+def trim_heap() -> None:
+    """Have the C library, if it is GNU's, give back what lies free in pieces too small for `give_back_freed`."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def stream_(model: nn.Module, blocks: Iterable[nn.Module], device: torch.device) -> None:
     """Make `model` run unit by unit on `device`, in float32, whatever its weights are stored in; in place."""
     inside: set[int] = set()
