@@ -30,7 +30,7 @@ from halo.tokens import TokenWindows
 from halo.walk import Course, on_course
 
 VERSION = 6
-# From this size of a layer on, what it left in pieces is given back before the next: a millisecond's work.
+# From this size of a layer on, what lies free in pieces is given back before it is quantized: milliseconds of work.
 LARGE_WEIGHTS = 2**20
 
 
@@ -224,8 +224,6 @@ class Run:
         """Return what becomes of the linears of a block that share an input."""
         config, device = self.tasks.job.config, next(self.model.parameters()).device
         wanted, gate = {name: linears[name] for name in linears if name in self.missing}, next(iter(linears))
-        if any(linear.weight.numel() >= LARGE_WEIGHTS for linear in linears.values()):
-            trim_heap()
         seen = see_inputs(course, block, wanted, gate, inputs, static=config.static_activations) if wanted else None
         return {name: Int8Linear(self.layer(name, seen), config.fold).to(device) for name in linears}
 
@@ -234,6 +232,8 @@ class Run:
         path, total = layer_file(self.folder, name), len(self.tasks.linears)
         if name not in self.missing:
             return load_linear(path, name)
+        if self.tasks.linears[name].weight.numel() >= LARGE_WEIGHTS:
+            trim_heap()
         made = quantize_one(name, seen, self.tasks, self.plugin)
         save_linear(path, made, self.tasks.job.codebooks)
         self.missing.remove(name)
