@@ -1,4 +1,3 @@
-import shutil
 
 import numpy as np
 import pytest
@@ -26,8 +25,7 @@ from tests.characterization.made_cores import (
     trace_of,
     uniform,
 )
-
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+from tests.needs import needs_icarus
 
 
 def states(*rows: str) -> np.ndarray:

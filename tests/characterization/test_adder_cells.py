@@ -1,14 +1,13 @@
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from characterization.adder_cells import adder_of, adder_verilog, find_adders
 from characterization.errors import LibertyError
 from characterization.liberty import read_liberty
+from tests.needs import OSU018, needs_osu018
 
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 CELL = """cell ({name}) {{ area : {area}; {inputs}
   pin (P) {{ direction : output; function : "{p}"; {arcs} }}
   pin (Q) {{ direction : output; function : "{q}"; {arcs} }} }}
@@ -64,7 +63,7 @@ def test_what_the_library_lacks_stays_logic_and_a_library_without_adders_is_refu
         adder_verilog(library(tmp_path, *BOTH), ("*",))
 
 
-@pytest.mark.skipif(not OSU018.is_file(), reason="qflow-tech-osu018 is not installed")
+@needs_osu018
 def test_the_adders_of_a_real_library_are_its_adders():
     full, half = find_adders(read_liberty((OSU018,)))
     assert (full.kind, full.total, full.carry) == ("FAX1", ("YS", False), ("YC", False))

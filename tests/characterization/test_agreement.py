@@ -1,4 +1,3 @@
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from characterization.netlist import abut
 from characterization.pdk import read_pdk
 from characterization.pipeline import map_design, slowest
 from tests.characterization.made_cores import toy_core, toy_design
+from tests.needs import needs_icarus
 
 RTL = Path(__file__).parents[2] / "rtl"
 SKY130 = Path(__file__).parents[3] / "shared" / "pdk" / "sky130hd"
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 
 
 @pytest.mark.tool

@@ -1,6 +1,5 @@
 """Certified delays of mapped netlists small enough to try every input: real cells, real arcs."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +15,9 @@ from characterization.timing import topological_ps, weight_sinks
 from characterization.units import AS_PER_PS
 from tests.characterization.floating_reference import all_vectors, requirement_as
 from tests.characterization.test_certify import replayed_ps
+from tests.needs import needs_osu018
 
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
-pytestmark = [pytest.mark.tool, pytest.mark.skipif(not OSU018.is_file(), reason="osu018 is missing")]
+pytestmark = [pytest.mark.tool, needs_osu018]
 
 MULTIPLIER = """
 module made (input clk, input signed [7:0] weight, act, output reg signed [15:0] out);

@@ -20,12 +20,13 @@ from characterization.operation import simulate_result
 from characterization.reference import load_reference
 from characterization.synthesis import synthesize
 from characterization.word import Word, as_word, select_word, wrap_word
+from tests.needs import needs_osu018
 
 RTL = Path(__file__).parents[2] / "rtl"
 OSU018 = (Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib"),)
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(not OSU018[0].is_file(), reason="qflow-tech-osu018 is not installed"),
+    needs_osu018,
 ]
 
 

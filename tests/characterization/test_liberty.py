@@ -18,9 +18,9 @@ from tests.characterization.small_library import (
     power,
     timing,
 )
+from tests.needs import OSU018, needs_osu018
 
 ROOT = Path(__file__).parents[2]
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 SHARED = ROOT.parent / "shared/pdk"
 
 
@@ -245,7 +245,7 @@ def test_pulse_widths_and_other_checks_are_left_out(tmp_path):
     assert read(tmp_path, library_text(odd)).cells["INV"].pins["A"].arcs == ()
 
 
-@pytest.mark.skipif(not OSU018.is_file(), reason="qflow-tech-osu018 is not installed")
+@needs_osu018
 def test_osu018_reads_as_its_text_says():
     library = read_liberty((OSU018,))
     assert len(library.cells) == 32

@@ -1,6 +1,5 @@
 """The figure for comparison is OpenSTA's own, on every design and library at hand."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +26,10 @@ from characterization.timing import (
 )
 from tests.characterization.small_library import library_text
 from tests.characterization.test_timing import CHAIN, GATED
+from tests.needs import needs_sta
 
 RTL = Path(__file__).parents[2] / "rtl"
 WEIGHTS = np.array([-128, -77, -1, 0, 2, 3, 64, 85])
-needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
 
 
 @pytest.fixture(scope="module")

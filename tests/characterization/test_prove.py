@@ -1,6 +1,5 @@
 """Proof at speed: an array of gates at its planned clock, and that it can fail."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +24,10 @@ from characterization.proof_vectors import ProofClass, ProofTile, ProofVectors, 
 from characterization.prove import ProveConfig, Silicon, prove_class
 from characterization.prove_plan import PlanProofConfig, prove_plan
 from tests.characterization.two_corners import INT4, Stages, two_corners
+from tests.needs import needs_icarus
 
 RTL = Path(__file__).parents[2] / "rtl"
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 ROWS, COLUMNS, SMALL = 3, 2, ProveConfig(3, 2, cycles=600)
 
 

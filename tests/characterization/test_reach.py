@@ -8,9 +8,9 @@ from characterization.errors import SynthesisError
 from characterization.netlist import Cell, Netlist
 from characterization.reach import check_reach, reached
 from characterization.synthesis import synthesize
+from tests.needs import OSU018, needs_osu018
 
 RTL = Path(__file__).parents[2] / "rtl"
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 PE = read_design(RTL / "systolic_pe")
 
 
@@ -38,7 +38,7 @@ def test_a_weight_port_that_loads_something_else_is_refused():
 
 
 @pytest.mark.tool
-@pytest.mark.skipif(not OSU018.is_file(), reason="qflow-tech-osu018 is not installed")
+@needs_osu018
 def test_verilog_that_never_loads_its_weight_is_refused(tmp_path):
     text = PE.sources[0].read_text()
     assert "weight_q <= weight_out" in text

@@ -7,11 +7,12 @@ import pytest
 from characterization.design import read_design
 from characterization.errors import DesignError, SynthesisError
 from characterization.scaffold import new_design_toml
+from tests.needs import needs_icarus
 
 RTL = Path(__file__).parents[2] / "rtl"
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(shutil.which("iverilog") is None, reason="pyverilog needs Icarus Verilog"),
+    needs_icarus,
 ]
 BARE = """module mac(input ck, input signed [7:0] x, w, input [19:0] c, output reg [19:0] y, input en);
   always @(posedge ck) if (en) y <= c + x * w;

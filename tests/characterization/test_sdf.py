@@ -1,7 +1,6 @@
 """Delays as SDF: what Icarus and OpenSTA make of them is what the annotation says."""
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -14,10 +13,9 @@ from characterization.timing import annotate, critical_path
 from tests.characterization.small_library import CELLS, library_text
 from tests.characterization.test_hold import HOLDING
 from tests.characterization.test_timing import CORNER, GATED, design, netlist, read
+from tests.needs import needs_icarus, needs_sta
 
 CLOCKS = {"DFF": "CLK"}
-needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 CHAIN = netlist(
     ("u1", "INV", {"A": "a", "Y": "n1"}), ("u2", "NAND2", {"A": "n1", "B": "b", "Y": "n2"}),
     ("u10", "HA", {"A": "n2", "B": "b", "S": "s", "C": "c"}), inputs=("a", "b"), outputs=(("s", "s"), ("c", "c")),

@@ -12,11 +12,11 @@ from characterization.liberty import read_liberty
 from characterization.pdk import read_pdk
 from characterization.recipes import QUICK, Recipe, recipe_named
 from characterization.search import fastest, mapped, recipes_of, search
+from tests.needs import needs_osu018
 
 RTL = Path(__file__).parents[2] / "rtl"
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 pytestmark = [
-    pytest.mark.tool, pytest.mark.skipif(not OSU018.is_file(), reason="qflow-tech-osu018 is not installed"),
+    pytest.mark.tool, needs_osu018,
 ]
 BROKEN = Recipe("broken", "strash;no_such_command")
 

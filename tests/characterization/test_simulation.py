@@ -1,5 +1,4 @@
 import itertools
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -29,8 +28,7 @@ from tests.characterization.made_cores import (
     trace_of,
     uniform,
 )
-
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+from tests.needs import needs_icarus
 
 
 def states(*rows: str) -> np.ndarray:

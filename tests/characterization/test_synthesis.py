@@ -11,6 +11,7 @@ from characterization.liberty import read_liberty
 from characterization.netlist import Netlist
 from characterization.pdk import read_pdk
 from characterization.synthesis import check_driven, list_module, synthesize
+from tests.needs import needs_osu018
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl"
@@ -20,7 +21,6 @@ SKY130 = (PDK / "sky130hd/sky130_fd_sc_hd__tt_025C_1v80.lib.gz",)
 SKY130_DONT_USE = ("*lpflow*", "*probe*", "*clk*", "*dly*", "*sdf*", "*edf*", "*_macro_*")
 ASAP7 = tuple(sorted((PDK / "asap7").glob("*.lib.gz")))
 pytestmark = pytest.mark.tool
-needs_osu018 = pytest.mark.skipif(not OSU018[0].is_file(), reason="qflow-tech-osu018 is not installed")
 LIBRARIES = [
     pytest.param(OSU018, (), marks=needs_osu018, id="osu018"),
     pytest.param(SKY130, SKY130_DONT_USE, marks=pytest.mark.skipif(not SKY130[0].is_file(), reason="no sky130"),

@@ -15,6 +15,7 @@ from tests.characterization.small_library import CELLS, library_text
 from tests.characterization.test_cli import invoke
 from tests.characterization.test_hold import HOLDING
 from tests.characterization.test_timing import CORNER, GATED, design, read
+from tests.needs import needs_osu018
 
 PE = Path(__file__).parents[2] / "rtl" / "systolic_pe"
 OSU = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
@@ -84,7 +85,7 @@ def test_a_report_is_json(library):
 
 
 @pytest.mark.tool
-@pytest.mark.skipif(not OSU.is_file(), reason="qflow-tech-osu018 is not installed")
+@needs_osu018
 def test_the_command_prints_paths_and_writes_sdf(tmp_path, monkeypatch, capsys):
     work = tmp_path / "work"
     asked = ("timing", PE, "--pdk", "osu018", "--weight", 64, "--work", work)

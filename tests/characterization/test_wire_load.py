@@ -1,6 +1,5 @@
 """Wire-load models: only when asked for, and then as OpenSTA has them."""
 
-import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from characterization.opensta import opensta_endpoints
 from characterization.timing import annotate, critical_path
 from tests.characterization.small_library import library_text
 from tests.characterization.test_timing import CORNER, design, flop, netlist
+from tests.needs import needs_sta
 
 MODEL = """wire_load ("W") { capacitance : 0.002; resistance : %s; area : 0; slope : 3;
   fanout_length (2, 3); fanout_length (4, 8); }
@@ -44,7 +44,7 @@ def test_wires_count_only_when_asked_for(tmp_path):
 
 
 @pytest.mark.tool
-@pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
+@needs_sta
 @pytest.mark.parametrize("asked", ["", "W"])
 def test_loads_with_wires_are_those_of_opensta(tmp_path, asked):
     wires = library(tmp_path)

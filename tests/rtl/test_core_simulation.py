@@ -22,16 +22,16 @@ from characterization.pdk import read_pdk
 from characterization.profile_checks import AGREE_PS
 from characterization.synthesis import synthesize
 from characterization.timing import free_ps, topological_ps
+from tests.needs import needs_osu018
 
 RTL = Path(__file__).parents[2] / "rtl"
 DESIGNS = sorted(path.parent.name for path in RTL.glob("*/design.toml"))
 SKY130 = read_pdk("sky130")
 # Each design has its share of the corners; all together have them all.
 SHARES = [(name, corner) for place, name in enumerate(DESIGNS) for corner in SKY130.corners[place :: len(DESIGNS)]]
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 # How many corners the libraries of the set-up have.
 LIBRARIES = {"sky130": 22, "osu018": 1}
-INSTALLED = ["sky130", pytest.param("osu018", marks=pytest.mark.skipif(not OSU018.is_file(), reason="not installed"))]
+INSTALLED = ["sky130", pytest.param("osu018", marks=needs_osu018)]
 WEIGHTS = (-33, 0, 64)
 NARROW_WEIGHTS = (1, 0, 4)
 

@@ -1,4 +1,3 @@
-import shutil
 import subprocess
 from collections import Counter
 from dataclasses import replace
@@ -16,11 +15,10 @@ from characterization.design import read_design
 from characterization.errors import SimulationError
 from characterization.pdk import read_pdk
 from characterization.synthesis import synthesize
+from tests.needs import needs_icarus, needs_osu018
 
 RTL = Path(__file__).parents[2] / "rtl"
 DESIGNS = sorted(path.parent.name for path in RTL.glob("*/design.toml"))
-OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
-needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 
 
 @pytest.mark.tool
@@ -38,7 +36,7 @@ def test_the_rtl_of_every_design_follows_its_reference(name, tmp_path):
 @pytest.mark.tool
 @pytest.mark.slow
 @needs_icarus
-@pytest.mark.skipif(not OSU018.is_file(), reason="osu018 is not installed")
+@needs_osu018
 @pytest.mark.parametrize("name", DESIGNS)
 def test_the_mapped_netlist_of_every_design_with_its_delays_follows_its_reference(name, tmp_path):
     design, corner = read_design(RTL / name), read_pdk("osu018").corners[0]
@@ -91,7 +89,7 @@ def test_a_latency_that_the_reference_does_not_show_is_refused():
 @pytest.mark.tool
 @pytest.mark.slow
 @needs_icarus
-@pytest.mark.skipif(not OSU018.is_file(), reason="osu018 is not installed")
+@needs_osu018
 def test_a_netlist_keeps_up_at_its_slowest_path_and_not_at_a_quarter_of_it(tmp_path):
     design, corner = read_design(RTL / "systolic_pe_int4"), read_pdk("osu018").corners[0]
     timed = annotate(synthesize(design, corner.liberty, tmp_path), read_corner(corner), corner, design.clock)

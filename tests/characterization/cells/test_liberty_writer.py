@@ -1,5 +1,4 @@
 import math
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,6 +21,7 @@ from characterization.pdk import pdk_from_liberty
 from characterization.synthesis import synthesize
 from characterization.timing import annotate, fixed_nets, sta_ps
 from tests.characterization.cells.made_cells import LOGIC, made_cell, made_flop, made_library
+from tests.needs import needs_sta
 
 RTL = Path(__file__).parents[3] / "rtl"
 RAILS = {"VPWR": "primary_power", "VGND": "primary_ground"}
@@ -158,7 +158,7 @@ def test_yosys_ties_constants_to_the_tie_cell(tmp_path):
 
 
 @pytest.mark.tool
-@pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
+@needs_sta
 @pytest.mark.parametrize("rails", [{}, RAILS], ids=["no rails", "rails"])
 def test_yosys_maps_onto_a_written_library_and_opensta_times_it_as_we_do(tmp_path, rails):
     read_back(made_library(1, n_slews=4), tmp_path, rails=rails)

