@@ -31,7 +31,6 @@ from transformers import LlamaConfig
 
 from halo.checkpoint import save_quantized
 from halo.codebook import GRIDS, Codebook
-from halo.codebook_search import weight_histogram
 from halo.datafree import uniform_sensitivity
 from halo.methods import halo as method
 from halo.model import list_linears, open_model
@@ -41,6 +40,7 @@ from halo.shards import write_shards
 from halo.tile_losses import measure_tile_losses
 from halo.tiles import TileConfig, uniform_map
 from halo.tokens import TokenWindows
+from halo.weight_histogram import weight_histograms
 
 BLOCKS_7B = 32
 VOCABULARY = 1000
@@ -183,7 +183,7 @@ def measure_before(options: argparse.Namespace, work: Path) -> None:
     config = SensitivityConfig(options.windows, options.windows, options.batch)
     sensitivity = measure_sensitivity(model, tokens, config, work / "work", "synthetic", note)
     laps.start()
-    weight_histogram(model, sensitivity, 128)
+    weight_histograms(model, sensitivity, 128)
     laps.end("histogram of weights")
     measure_tile_losses(model, sensitivity, (book,), TileConfig())
     laps.end("losses of tiles, one codebook")

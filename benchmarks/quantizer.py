@@ -29,22 +29,18 @@ from pathlib import Path
 
 import numpy as np
 
-from characterization.profile import WEIGHTS
 from halo.budget import Budget
-from halo.codebook import make_codebook
-from halo.codebook_search import Question, best_codes, weight_histogram
+from halo.codebook_search import search_one
 from halo.config import read_config
 from halo.judge import Judge, make_judge
 from halo.layers import QuantizedModel
 from halo.methods.halo import Config
-from halo.model import list_linears
-from halo.operating_point import planned_bounds
 from halo.preparation import Prepared, assign_within, job_of, prepare, priced_to
 from halo.prices import relative_energy
 from halo.quantize import Job, quantize
 from halo.recipes import METHODS, W8A8, Recipe, variant_recipe
 from halo.results import load_accuracy
-from halo.tiles import TileMap, uniform_map
+from halo.tiles import TileMap
 from halo.transform import TransformConfig
 
 RESAMPLES, SEED = 2000, 20261120
@@ -78,27 +74,16 @@ def ablations(prepared: Prepared, recipe: Recipe) -> dict[str, Job]:
         "3-sigma and salient sparse part": replace(config, sparse=replace(config.sparse, rule="sigma")),
     }
     jobs = {name: replace(job, method_config=options) for name, options in techniques.items()}
-    jobs["a codebook for each layer"] = with_own_codebooks(prepared, job)
+    jobs["a codebook for each layer"] = job_of(with_own_codebooks(prepared, recipe.values), recipe)
     jobs["static activation scales"] = replace(job, config=replace(job.config, static_activations=True))
     return jobs
 
 
-def with_own_codebooks(prepared: Prepared, job: Job) -> Job:
-    """Return a job in which each layer has the best as many values of all that are as fast as the common codebook."""
-    config, profile, shared = prepared.config, prepared.profile, job.codebooks[0]
-    linears = list_linears(prepared.loaded.model).linears
-    n_weights = sum(linear.weight.numel() for linear in linears.values())
-    delay_ps, reaches = planned_bounds(profile, config.points), np.linspace(1.2, 4.4, config.codebook.scales)
-    allowed = np.union1d(WEIGHTS[delay_ps <= delay_ps[profile.positions(shared.codes)].max()], [0])
-    books, maps = [], {}
-    for position, (name, linear) in enumerate(linears.items()):
-        histogram = weight_histogram(prepared.loaded.model, prepared.sensitivity, config.codebook.fold, (name,))
-        prices = replace(config.prices, energy=config.prices.energy * linear.weight.numel() / n_weights)
-        question = Question(histogram, profile, config.points, config.codebook, prices)
-        codes = best_codes(question, allowed, len(shared.codes), reaches).codes
-        books.append(make_codebook(f"{shared.name} of {name}", codes, profile, config.points))
-        maps[name] = uniform_map(name, linear.out_features, linear.in_features, config.tiles, position)
-    return replace(job, codebooks=tuple(books), tiles=maps)
+def with_own_codebooks(prepared: Prepared, values: int) -> Prepared:
+    """Return what is prepared with a codebook for each layer, of the values that are as fast as the common one."""
+    assert prepared.question is not None, "prepare() was told of a searched codebook"
+    layered = replace(prepared.question, config=replace(prepared.config.codebook, per_layer=True))
+    return replace(prepared, single={values: search_one(layered, values).codebook})
 
 
 def ablation(path: Path, overrides: list[str], values: int, rows: list[str]) -> None:

@@ -88,8 +88,8 @@ def codebooks_table(profile: MacProfile) -> Table:
     for price in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):
         row = [f"{price:g}"]
         for known in (replace(profile, pairs=None), profile):
-            question = Question(histogram, known, PointConfig(), CodebookConfig(), PriceConfig(energy=price))
-            found = best_codes(question, allowed, 16, np.linspace(1.2, 4.4, 12))
+            asked = Question({"normal": histogram}, known, PointConfig(), CodebookConfig(), PriceConfig(energy=price))
+            found = best_codes(asked, allowed, 16)
             shares = spread_shares(profile, found.codes, found.shares)
             energy = float(shares @ pair_fj @ shares / pair_fj.mean())
             row += [f"{found.loss:.4f}", f"{energy:.3f}", f"{found.loss + price * energy:.4f}"]

@@ -19,7 +19,7 @@ from halo.layers import QuantizedLinear, QuantizedModel
 from halo.shards import SHARD_BYTES, Shards, disk_guard, open_shards, write_shards
 from halo.tiles import TileMap
 
-SCHEMA = 3
+SCHEMA = 4
 QUANT_METHOD = "halo"
 COPIED = ("*.json", "*.txt", "*.model", "*.jinja")
 
@@ -213,7 +213,9 @@ def load_quantized(folder: Path) -> QuantizedModel:
     if absent:
         raise ModelError(f"{folder}: weights missing: {', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}; was "
                          "the folder copied in part?")
-    codebooks = tuple(Codebook(c["name"], tuple(c["codes"]), c["max_delay_ps"]) for c in found["codebooks"])
+    codebooks = tuple(Codebook(c["name"], tuple(c["codes"]), c["max_delay_ps"],
+                               {layer: tuple(codes) for layer, codes in c["layers"].items()})
+                      for c in found["codebooks"])
     return QuantizedModel(found["method"], codebooks, StoredLayers(shards, layers), found["fold"],
                           found["skipped"], Provenance(**found["provenance"]), found.get("transform", ""))
 

@@ -8,25 +8,23 @@ one point of it per class. No value is named anywhere: tables and weights decide
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from torch import nn
 
 from characterization.profile import WEIGHTS, MacProfile
-from halo.codebook import Codebook, make_codebook
+from halo.codebook import Codebook, layered_codebook, make_codebook
 from halo.errors import ConfigError
-from halo.model import list_linears
 from halo.operating_point import PointConfig, footing, planned_bounds, proposed_period_ps
 from halo.prices import PriceConfig, relative_energy
 from halo.sensitivity import Sensitivity
 from halo.subset import Histogram, Subset, best_subset, describe
+from halo.weight_histogram import BINS, REACH, merged, weight_histograms
 
-OUTLIER_SIGMAS = 3.0
-HISTOGRAM_REACH = 5.0
-HISTOGRAM_BINS = 1000
 # How often codes of a streaming MAC are priced anew among those chosen before; a few times settle it.
 MIXTURES = 6
 
@@ -43,6 +41,7 @@ class CodebookConfig:
         slack: share of the period; 0 allows only what is as fast as the `values` fastest.
         useful: points that cost more than this many times the front's least are no candidates: the fastest values may
             be too few or lie too close together to hold weights at all.
+        per_layer: each layer takes the best as many values for itself of all that are as fast as the class.
         fold: rows of the reduction axis that share a scale.
         periods: how many periods of the front are tried.
         scales: how many common scales are tried for each.
@@ -53,6 +52,7 @@ class CodebookConfig:
     rule: Literal["knee", "slack", "price"] = "knee"
     slack: float = 0.0
     useful: float = 3.0
+    per_layer: bool = False
     fold: int = 128
     periods: int = 40
     scales: int = 12
@@ -73,13 +73,33 @@ class CodebookConfig:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What every class is searched for in: the weights, the MAC's tables, and what time and energy are worth."""
+    """What every class is searched for in: the weights, the MAC's tables, and what time and energy are worth.
 
-    histogram: Histogram
+    Attributes:
+        layers: layer -> where its weights lie.
+    """
+
+    layers: Mapping[str, Histogram]
     profile: MacProfile
     points: PointConfig
     config: CodebookConfig
     prices: PriceConfig
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        """Where all weights lie."""
+        return merged(self.layers.values())
+
+    @cached_property
+    def reaches(self) -> np.ndarray:
+        """Where the code of largest magnitude may lie, in units of spread."""
+        return np.linspace(1.2, 4.4, self.config.scales)
+
+    def of_layer(self, name: str) -> Question:
+        """Return the question of one layer alone, energy at the price per weight that it has here."""
+        own = self.layers[name]
+        share = float(own.count.sum() / self.histogram.count.sum())
+        return replace(self, layers={name: own}, prices=replace(self.prices, energy=share * self.prices.energy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +124,17 @@ class FrontPoint:
 
 @dataclass(frozen=True, slots=True)
 class ClassSearch:
-    """One clock class: its codebook, the front it was taken from, and why that point."""
+    """One clock class: its codebook, the front it was taken from, and why that point.
+
+    Attributes:
+        shares: of the weights that each value stands for, float64 `[weight]`.
+    """
 
     codebook: Codebook
     front: tuple[FrontPoint, ...]
     chosen: int
     reason: str
+    shares: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +143,9 @@ class CodebookSearch:
 
     classes: tuple[ClassSearch, ...]
 
-    def mixture(self, profile: MacProfile) -> np.ndarray:
+    def mixture(self) -> np.ndarray:
         """Return how often each value occurs where the classes take equally many weights, float64 `[weight]`."""
-        points = [search.front[search.chosen] for search in self.classes]
-        return np.asarray(np.mean([spread_shares(profile, point.codes, point.shares) for point in points], axis=0))
+        return np.asarray(np.mean([search.shares for search in self.classes], axis=0))
 
     @property
     def codebooks(self) -> tuple[Codebook, ...]:
@@ -134,61 +158,25 @@ class CodebookSearch:
             replace(each, codebook=replace(each.codebook, name=each.codebook.name + suffix)) for each in self.classes))
 
 
-def search_codebooks(
+def make_question(
     model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
     points: PointConfig | None = None, prices: PriceConfig | None = None,
-) -> CodebookSearch:
-    """Return the fast and the slow codebook for `model` on the MAC of `profile`."""
-    question = make_question(model, profile, sensitivity, config, points, prices)
-    slow = search_class(question, config.slow_values, math.inf)
-    fast = search_class(question, config.fast_values, slow.front[slow.chosen].period_ps)
+) -> Question:
+    """Return what classes are searched for in: the weights of `model` on the MAC of `profile`."""
+    layers = weight_histograms(model, sensitivity, config.fold)
+    return Question(layers, profile, points or PointConfig(), config, prices or PriceConfig())
+
+
+def search_codebooks(question: Question) -> CodebookSearch:
+    """Return the fast and the slow codebook."""
+    slow = search_class(question, question.config.slow_values, math.inf)
+    fast = search_class(question, question.config.fast_values, slow.front[slow.chosen].period_ps)
     return CodebookSearch((fast, slow))
 
 
-def search_one(
-    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig, values: int,
-    points: PointConfig | None = None, prices: PriceConfig | None = None,
-) -> ClassSearch:
-    """Return the one codebook of at most `values` values for all tiles of `model`."""
-    return search_class(make_question(model, profile, sensitivity, config, points, prices), values, math.inf)
-
-
-def make_question(
-    model: nn.Module, profile: MacProfile, sensitivity: Sensitivity, config: CodebookConfig,
-    points: PointConfig | None, prices: PriceConfig | None,
-) -> Question:
-    """Return what classes are searched for in."""
-    histogram = weight_histogram(model, sensitivity, config.fold)
-    return Question(histogram, profile, points or PointConfig(), config, prices or PriceConfig())
-
-
-def weight_histogram(
-    model: nn.Module, sensitivity: Sensitivity, fold: int, names: Collection[str] = ()
-) -> Histogram:
-    """Return where weights lie in units of their fold's spread, weighted with Fisher x spread^2 / 2.
-
-    Those of all layers of the model, or of the layers `names`.
-
-    A squared error then costs nats per token, as far as weights err independently of each other.
-    """
-    edges = np.linspace(-HISTOGRAM_REACH, HISTOGRAM_REACH, HISTOGRAM_BINS + 1)
-    mass, moment, count = np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS), np.zeros(HISTOGRAM_BINS)
-    for name, linear in list_linears(model).linears.items():
-        if names and name not in names:
-            continue
-        weight = linear.weight.detach().double().cpu().numpy()
-        fisher = sensitivity.layers[name].read("fisher")
-        kept = np.abs(weight) <= OUTLIER_SIGMAS * weight.std()
-        for start in range(0, weight.shape[1], fold):
-            part, counted = weight[:, start : start + fold], kept[:, start : start + fold]
-            spread = np.sqrt((part**2 * counted).sum(1, keepdims=True) / np.maximum(counted.sum(1, keepdims=True), 1))
-            unit = np.divide(part, spread, out=np.zeros_like(part), where=spread > 0)
-            worth = fisher[:, start : start + fold] * spread**2 * counted / 2
-            mass += np.histogram(unit, edges, weights=worth)[0]
-            moment += np.histogram(unit, edges, weights=worth * unit)[0]
-            count += np.histogram(unit, edges, weights=counted.astype(float))[0]
-    centre = np.divide(moment, mass, out=(edges[1:] + edges[:-1]) / 2, where=mass > 0)
-    return Histogram(centre, mass, count)
+def search_one(question: Question, values: int) -> ClassSearch:
+    """Return the one codebook of at most `values` values for all tiles."""
+    return search_class(question, values, math.inf)
 
 
 def search_class(question: Question, values: int, limit_ps: float) -> ClassSearch:
@@ -219,7 +207,27 @@ def search_class(question: Question, values: int, limit_ps: float) -> ClassSearc
         reason += ("; energy by previous weight and weight, independent draws from the weights' histogram" if known else
                    "; energy by weight alone: the profile has no pairs of previous weight and weight")
     codebook = make_codebook(f"fast{values}", taken.codes, profile, points)
-    return ClassSearch(codebook, front, chosen, reason)
+    shares = spread_shares(profile, taken.codes, taken.shares)
+    if config.per_layer:
+        codebook, shares = chosen_by_layers(question, codebook, values)
+        reason += f"; each layer takes its own at most {values}, of {len(codebook.codes)} as fast in all"
+    return ClassSearch(codebook, front, chosen, reason, shares)
+
+
+def chosen_by_layers(question: Question, common: Codebook, values: int) -> tuple[Codebook, np.ndarray]:
+    """Return the class in which each layer has the best at most `values` of all values as fast as `common`, and shares.
+
+    The clock stays that of the class, so plans know no more classes than before.
+    """
+    profile, points = question.profile, question.points
+    delay_ps = planned_bounds(profile, points)
+    slowest = delay_ps[np.array(common.codes) + 128].max()
+    allowed = np.union1d(WEIGHTS[delay_ps <= slowest], [0])
+    found = {name: best_codes(question.of_layer(name), allowed, values) for name in question.layers}
+    book = layered_codebook(common.name, {name: subset.codes for name, subset in found.items()}, profile, points)
+    counts = [histogram.count.sum() for histogram in question.layers.values()]
+    spread = [spread_shares(profile, subset.codes, subset.shares) for subset in found.values()]
+    return book, np.average(spread, axis=0, weights=counts)
 
 
 def period_of_all(profile: MacProfile, points: PointConfig) -> float:
@@ -230,19 +238,18 @@ def period_of_all(profile: MacProfile, points: PointConfig) -> float:
 def class_front(question: Question, values: int, limit_ps: float) -> tuple[FrontPoint, ...]:
     """Return the points of least cost, by increasing period; what is slower without costing less is left out."""
     profile, points, config = question.profile, question.points, question.config
-    reaches = np.linspace(1.2, 4.4, config.scales)
     delay_ps = planned_bounds(profile, points)
     found: list[FrontPoint] = []
     for limit in candidate_delays(profile, points, values, config.periods):
         allowed = np.union1d(WEIGHTS[delay_ps <= limit], [0])
-        subset = best_codes(question, allowed, values, reaches)
+        subset = best_codes(question, allowed, values)
         period_ps = proposed_period_ps(profile, subset.codes, points)
         found.append(FrontPoint(period_ps, subset.loss, subset.cost, subset.energy, subset.codes, subset.shares))
     allowed_points = [point for point in found if point.period_ps <= limit_ps] or found[:1]
     return undominated(allowed_points)
 
 
-def best_codes(question: Question, allowed: np.ndarray, values: int, reaches: np.ndarray) -> Subset:
+def best_codes(question: Question, allowed: np.ndarray, values: int) -> Subset:
     """Return the best at most `values` of the `allowed` codes.
 
     Where weights stream, what a code costs depends on which others there are: it is priced among the weights that the
@@ -254,7 +261,7 @@ def best_codes(question: Question, allowed: np.ndarray, values: int, reaches: np
     for _ in range(MIXTURES):
         energy = relative_energy(profile, points, shares)
         prices = question.prices.energy * energy / n_weights
-        chosen = best_subset(question.histogram, allowed, values, reaches, prices[at], energy[at])
+        chosen = best_subset(question.histogram, allowed, values, question.reaches, prices[at], energy[at])
         if profile.pair_fj(footing(profile, points).typical) is None:
             return chosen
         before, shares = shares, spread_shares(profile, chosen.codes, chosen.shares)
@@ -270,7 +277,7 @@ def best_codes(question: Question, allowed: np.ndarray, values: int, reaches: np
 
 def likely_shares(profile: MacProfile, codes: Sequence[int]) -> np.ndarray:
     """Return how often each value occurs where normal weights take these codes at the scale that serves them best."""
-    position = np.linspace(-HISTOGRAM_REACH, HISTOGRAM_REACH, HISTOGRAM_BINS)
+    position = np.linspace(-REACH, REACH, BINS)
     count, chosen = np.exp(-(position**2) / 2), np.array(sorted({0, *codes}))
     histogram, free = Histogram(position, count, count), np.zeros(len(chosen))
     widest, picked = max(1, int(np.abs(chosen).max())), tuple(range(len(chosen)))

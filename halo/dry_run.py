@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from halo.codebook import Codebook, grid_codebook
+from halo.codebook import Codebook, bits_of_index, grid_codebook
 from halo.config import RunConfig
 from halo.layers import SCALE_BITS
 from halo.mac import load_mac
@@ -90,8 +90,7 @@ def plan_recipe(recipe: Recipe, book: Codebook | None, config: RunConfig) -> Rec
     done = (config.out / "models" / recipe.label).is_dir()
     if book is not None:
         return RecipePlan(recipe, book.index_bits + scale, book.index_bits + scale, done)
-    low, high = (Codebook("bound", tuple(range(n)), 0.0).index_bits
-                 for n in (config.codebook.fast_values, config.codebook.slow_values))
+    low, high = (bits_of_index(n) for n in (config.codebook.fast_values, config.codebook.slow_values))
     return RecipePlan(recipe, low + scale, high + scale, done)
 
 

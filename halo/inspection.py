@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from halo.checkpoint import load_quantized
+from halo.codebook import Codebook
 from halo.layers import QuantizedLinear, QuantizedModel
 from halo.shards import open_shards
 
@@ -59,7 +60,7 @@ class FolderView:
 
     Attributes:
         bits: effective bits of all quantized weights, by part and in total.
-        codebooks: name -> values.
+        codebooks: what tiles use.
         skipped: module -> why it is not quantized.
         other_weights: numbers stored for what is not quantized.
         transform: what was done to the model before, '' for nothing.
@@ -69,7 +70,7 @@ class FolderView:
     method: str
     fold: int
     bits: dict[str, float]
-    codebooks: dict[str, tuple[int, ...]]
+    codebooks: tuple[Codebook, ...]
     layers: tuple[LayerView, ...]
     skipped: dict[str, str]
     other_weights: int
@@ -89,7 +90,8 @@ class FolderView:
             layers.append(asdict(layer) | {"histogram": counted, "n_values": layer.n_values,
                                            "zero_share": layer.zero_share})
         return {"method": self.method, "fold": self.fold, "bits": self.bits,
-                "codebooks": {name: list(codes) for name, codes in self.codebooks.items()}, "layers": layers,
+                "codebooks": {book.name: list(book.codes) for book in self.codebooks},
+                "layer_codebooks": {book.name: book.layers for book in self.codebooks if book.layers}, "layers": layers,
                 "skipped": self.skipped, "quantized_weights": self.quantized_weights,
                 "other_weights": self.other_weights, "transform": self.transform,
                 "calibration": self.calibration}
@@ -107,8 +109,8 @@ def inspect_folder(folder: Path) -> FolderView:
     shards, names = open_shards(folder), {layer.name for layer in layers}
     others = sum(shards.size(key) for key in shards.files if key.rpartition(".")[0] not in names)
     return FolderView(quantized.method, quantized.fold, asdict(bits) | {"total": bits.total},
-                      {book.name: book.codes for book in quantized.codebooks}, layers, dict(quantized.skipped), others,
-                      quantized.transform, str(quantized.provenance.config.get("calibration", "")))
+                      quantized.codebooks, layers, dict(quantized.skipped), others, quantized.transform,
+                      str(quantized.provenance.config.get("calibration", "")))
 
 
 def view_layer(layer: QuantizedLinear, quantized: QuantizedModel) -> LayerView:

@@ -48,11 +48,11 @@ def short_name(name: str) -> str:
 def draw_bits(axes: Axes, view: FolderView) -> None:
     """Draw each layer's bits per weight, the bar divided by its classes' shares of the weights."""
     start = np.zeros(len(view.layers))
-    for at, name in enumerate(view.codebooks):
-        width = np.array([layer.bits * layer.class_shares.get(name, 0.0) for layer in view.layers])
+    for at, book in enumerate(view.codebooks):
+        width = np.array([layer.bits * layer.class_shares.get(book.name, 0.0) for layer in view.layers])
         if width.any():
             axes.barh(range(len(width)), width, left=start, height=0.8, color=CLASS_COLORS[at % len(CLASS_COLORS)],
-                      label=f"{name} ({len(view.codebooks[name])} values)")
+                      label=f"{book.name} ({book.n_values} values{' of each layer' if book.layers else ''})")
             start += width
     axes.set_title(f"bits per weight ({view.bits['total']:.2f})")
     axes.grid(axis="y", visible=False)

@@ -38,8 +38,9 @@ def layer_tensors(layer: QuantizedLinear, codebooks: Sequence[Codebook]) -> dict
         arrays["tables"] = row_tables(layer.codes, counted, layer.row_values, layer.name)
         arrays["weight"] = pack_rows(layer.codes, counted, arrays["tables"])
     else:
-        arrays["tables"] = stacked_tables(codebooks)
-        arrays["weight"] = pack_tiles(layer.codes, layer.tiles, [book.codes for book in codebooks], layer.name)
+        tables = [book.codes_in(layer.name) for book in codebooks]
+        arrays["tables"] = stacked_tables(tables)
+        arrays["weight"] = pack_tiles(layer.codes, layer.tiles, tables, layer.name)
     arrays |= {"tile_classes": layer.tiles.classes, "scales": layer.scales}
     if len(layer.sparse_values):
         n_out, n_in = layer.codes.shape
@@ -51,10 +52,10 @@ def layer_tensors(layer: QuantizedLinear, codebooks: Sequence[Codebook]) -> dict
     return {part: np.ascontiguousarray(array) for part, array in arrays.items()}
 
 
-def stacked_tables(codebooks: Sequence[Codebook]) -> np.ndarray:
-    """Return the codes of all codebooks, int8 `[codebooks, largest K]`, each filled up with its last value."""
-    widest = max(len(book.codes) for book in codebooks)
-    return np.array([book.codes + (book.codes[-1],) * (widest - len(book.codes)) for book in codebooks], np.int8)
+def stacked_tables(tables: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Return all tables as one, int8 `[tables, largest K]`, each filled up with its last value."""
+    widest = max(len(table) for table in tables)
+    return np.array([table + (table[-1],) * (widest - len(table)) for table in tables], np.int8)
 
 
 def table_values(tables: np.ndarray) -> list[list[int]]:

@@ -85,8 +85,9 @@ class LayerTask:
         return self.codes_of(used[0])
 
     def codes_of(self, position: int) -> torch.Tensor:
-        """Return the codes of one codebook, float32 `[K]`."""
-        return torch.tensor(self.codebooks[position].codes, dtype=torch.float32, device=self.weight.device)
+        """Return the codes that the layer uses of one codebook, float32 `[K]`."""
+        codes = self.codebooks[position].codes_in(self.name)
+        return torch.tensor(codes, dtype=torch.float32, device=self.weight.device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from characterization.artifact import Provenance
-from halo.codebook import Codebook
+from halo.codebook import Codebook, bits_of_index
 from halo.tiles import TileMap
 
 SCALE_BITS = 16
@@ -73,7 +73,7 @@ class EffectiveBits:
     Attributes:
         index: indices into the codebooks.
         scales: fp16 fold scales, and of inputs where there are any.
-        tables: the codebooks themselves, those of rows, and the class of each tile.
+        tables: the codebooks themselves, those of layers and rows, and the class of each tile.
         sparse: int8 values, their columns, row pointers and row scales.
     """
 
@@ -113,7 +113,7 @@ class QuantizedModel:
         """Return the bits per weight over all quantized weights."""
         weights, tiles, index, scales, sparse, row_tables = 0, 0, 0.0, 0, 0, 0
         used: set[int] = set()
-        own = True
+        tables: set[tuple[int, str]] = set()
         for layer in self.layers:
             weights += layer.codes.size
             tiles += layer.tiles.classes.size
@@ -121,19 +121,20 @@ class QuantizedModel:
             scales += scale_bits(layer)
             sparse += sparse_bits(layer.sparse_values.size, *layer.codes.shape) if layer.sparse_values.size else 0
             row_tables += layer.codes.shape[0] * layer.row_values * CODE_BITS
-            used |= set(np.unique(layer.tiles.classes).tolist())
-            own = own and layer.row_values > 0
+            used |= (here := {int(position) for position in np.unique(layer.tiles.classes)})
+            if not layer.row_values:
+                tables |= {(k, layer.name if layer.name in self.codebooks[k].layers else "") for k in here}
         class_bits = math.ceil(math.log2(len(used))) if len(used) > 1 else 0
-        shared = 0 if own else CODE_BITS * sum(len(self.codebooks[k].codes) for k in used)
-        tables = shared + tiles * class_bits + row_tables
-        return EffectiveBits(index / weights, scales / weights, tables / weights, sparse / weights)
+        shared = CODE_BITS * sum(len(self.codebooks[k].codes_in(name)) for k, name in tables)
+        whole = shared + tiles * class_bits + row_tables
+        return EffectiveBits(index / weights, scales / weights, whole / weights, sparse / weights)
 
 
 def index_bits(layer: QuantizedLinear, codebooks: tuple[Codebook, ...]) -> float:
     """Return the bits of all indices of a layer; an edge tile counts the weights it has."""
     if layer.row_values:
         return float(layer.codes.size * math.ceil(math.log2(layer.row_values)))
-    bits = np.array([codebook.index_bits for codebook in codebooks])[layer.tiles.classes]
+    bits = np.array([bits_of_index(len(book.codes_in(layer.name))) for book in codebooks])[layer.tiles.classes]
     return float((bits * layer.tiles.sizes(*layer.codes.shape)).sum())
 
 

@@ -62,7 +62,7 @@ def class_shares(model: QuantizedModel) -> dict[int, float]:
     for layer in model.layers:
         sizes = layer.tiles.sizes(*layer.codes.shape)
         for position in np.unique(layer.tiles.classes):
-            values = len(model.codebooks[int(position)].codes)
+            values = model.codebooks[int(position)].n_values
             counts[values] = counts.get(values, 0.0) + float(sizes[layer.tiles.classes == position].sum())
     whole = sum(counts.values())
     return {values: count / whole for values, count in sorted(counts.items())}

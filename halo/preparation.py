@@ -16,7 +16,14 @@ from halo.assignment import TileAssignment, TileLosses, choose_classes, choose_w
 from halo.budget import Budget
 from halo.checkpoint import is_quantized, load_quantized, save_quantized, stored_key
 from halo.codebook import Codebook, grid_codebook
-from halo.codebook_search import CodebookSearch, likely_shares, search_codebooks, search_one
+from halo.codebook_search import (
+    CodebookSearch,
+    Question,
+    likely_shares,
+    make_question,
+    search_codebooks,
+    search_one,
+)
 from halo.config import RunConfig
 from halo.datafree import uniform_sensitivity
 from halo.errors import ConfigError, OutputError
@@ -48,6 +55,7 @@ class Prepared:
 
     Attributes:
         original: the model as it was given; loaded: the same, or what `[transform]` makes of it.
+        question: what codebooks are searched for in; None where no recipe has searched ones.
         search, losses: None where no recipe lets tiles choose between searched codebooks.
         single: K -> the one searched codebook of at most K values, for recipes that ask for it.
     """
@@ -58,6 +66,7 @@ class Prepared:
     loaded: LoadedModel
     tokens: TokenWindows
     sensitivity: Sensitivity
+    question: Question | None
     search: CodebookSearch | None
     losses: TileLosses | None
     single: Mapping[int, Codebook]
@@ -80,29 +89,31 @@ def prepare(config: RunConfig, recipes: tuple[Recipe, ...], progress: Progress |
     else:
         sensitivity = measure_sensitivity(loaded.model, tokens, config.sensitivity, config.out / "work", loaded.digest,
                                           step_of(progress, "sensitivity"))
-    search, losses = None, None
-    asked = (loaded.model, profile, sensitivity, config.codebook)
-    if any(recipe.ours and not recipe.values for recipe in recipes):
-        search, losses = searched_at(config, profile, loaded, sensitivity, progress=progress)
+    question = None
+    if any(recipe.ours for recipe in recipes):
+        question = make_question(loaded.model, profile, sensitivity, config.codebook, config.points, config.prices)
     counts = sorted({recipe.values for recipe in recipes if recipe.values})
-    single = {count: search_one(*asked, count, config.points, config.prices).codebook for count in counts}
-    return Prepared(config, profile, original, loaded, tokens, sensitivity, search, losses, single)
+    single = {count: search_one(question, count).codebook for count in counts if question is not None}
+    found = Prepared(config, profile, original, loaded, tokens, sensitivity, question, None, None, single)
+    if any(recipe.ours and not recipe.values for recipe in recipes):
+        return searched_at(found, config, progress=progress)
+    return found
 
 
 def searched_at(
-    config: RunConfig, profile: MacProfile, loaded: LoadedModel, sensitivity: Sensitivity,
-    suffix: str = "", progress: Progress | None = None,
-) -> tuple[CodebookSearch, TileLosses]:
-    """Return the codebooks of the configuration's prices, `suffix` to their names, and what each tile loses in them."""
+    prepared: Prepared, config: RunConfig, suffix: str = "", progress: Progress | None = None
+) -> Prepared:
+    """Return what is prepared with codebooks by `config`'s prices, `suffix` to their names, and its tiles' losses."""
+    assert prepared.question is not None, "a searched recipe was not announced to prepare()"
     report_step(progress, "codebooks and tiles", 0, 2)
-    asked = (loaded.model, profile, sensitivity, config.codebook, config.points, config.prices)
-    search = search_codebooks(*asked).named(suffix)
+    profile, loaded = prepared.profile, prepared.loaded
+    search = search_codebooks(replace(prepared.question, config=config.codebook, prices=config.prices)).named(suffix)
     report_step(progress, "codebooks and tiles", 1, 2)
-    losses = measure_tile_losses(loaded.model, sensitivity, search.codebooks, config.tiles,
-                                 relative_energy(profile, config.points, search.mixture(profile)), config.prices.energy,
+    losses = measure_tile_losses(loaded.model, prepared.sensitivity, search.codebooks, config.tiles,
+                                 relative_energy(profile, config.points, search.mixture()), config.prices.energy,
                                  relative_times(profile, search.codebooks, config.points))
     report_step(progress, "codebooks and tiles", 2, 2)
-    return search, losses
+    return replace(prepared, config=config, search=search, losses=losses)
 
 
 def priced_to(prepared: Prepared, budget: Budget, progress: Progress | None = None) -> Prepared:
@@ -119,8 +130,7 @@ def priced_to(prepared: Prepared, budget: Budget, progress: Progress | None = No
     def at(price: float) -> Prepared:
         config = replace(prepared.config, prices=replace(prepared.config.prices, energy=price),
                          codebook=replace(prepared.config.codebook, rule=rule))
-        search, losses = searched_at(config, prepared.profile, prepared.loaded, prepared.sensitivity, suffix)
-        return replace(prepared, config=config, search=search, losses=losses)
+        return searched_at(prepared, config, suffix)
 
     def spent(found: Prepared) -> float:
         return assign_within(found, others).point.energy
@@ -219,7 +229,7 @@ def bits_beside_indices(prepared: Prepared) -> float:
     books, linears = prepared.losses.codebooks, list_linears(prepared.loaded.model).linears.values()
     weights = sum(linear.weight.numel() for linear in linears)
     scales = sum(linear.out_features * -(-linear.in_features // prepared.config.quantize.fold) for linear in linears)
-    tables = CODE_BITS * sum(len(book.codes) for book in books)
+    tables = CODE_BITS * sum(len(codes) for book in books for codes in (book.layers.values() or (book.codes,)))
     classes = prepared.losses.n_tiles * (math.ceil(math.log2(len(books))) if len(books) > 1 else 0)
     return (SCALE_BITS * scales + tables + classes) / weights
 
@@ -279,8 +289,9 @@ def value_shares(prepared: Prepared, recipe: Recipe, codebooks: Sequence[Codeboo
     Every recipe is priced by its own values, whatever else is run.
     """
     if recipe.ours and not recipe.values and prepared.search is not None:
-        return prepared.search.mixture(prepared.profile)
-    return np.asarray(np.mean([likely_shares(prepared.profile, book.codes) for book in codebooks], axis=0))
+        return prepared.search.mixture()
+    tables = {codes for book in codebooks for codes in (book.layers.values() or (book.codes,))}
+    return np.asarray(np.mean([likely_shares(prepared.profile, codes) for codes in sorted(tables)], axis=0))
 
 
 def make_quantized(prepared: Prepared, recipe: Recipe, progress: Progress | None = None) -> QuantizedModel:

@@ -155,7 +155,7 @@ def nearest_losses(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return loss and energy of every tile rounded to nearest, float64 `[out tiles, in tiles]`."""
     importance, guided = torch.from_numpy(statistic[0]).float(), statistic[1]
-    codes = torch.tensor(codebook.codes, dtype=torch.float32)
+    codes = torch.tensor(codebook.codes_in(name), dtype=torch.float32)
     columns, spent = [], []
     for start in range(0, weight.shape[1], config.tile_in):
         part = slice(start, start + config.tile_in)

@@ -86,8 +86,9 @@ class Tuned(nn.Module):
         free[layer.sparse_rows, layer.sparse_cols] = False
         self.rest = self.weight.detach() - self.shadow * self.spread()
         classes = layer.tiles.of_weights(*layer.codes.shape)
-        self.books = [(torch.tensor(book.codes, dtype=torch.float32), torch.from_numpy((classes == at) & free))
-                      for at, book in enumerate(books) if layer.row_values == 0 and bool((classes == at).any())]
+        tables = [] if layer.row_values else [book.codes_in(layer.name) for book in books]
+        self.books = [(torch.tensor(codes, dtype=torch.float32), torch.from_numpy((classes == at) & free))
+                      for at, codes in enumerate(tables) if bool((classes == at).any())]
         self.prices = None if prices is None else torch.from_numpy(prices).float()
         self.gaps = torch.zeros_like(self.shadow)
         for codes, here in self.books:

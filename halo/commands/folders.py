@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,6 +86,13 @@ def tables(view: FolderView) -> list[Table]:
     for name, reason in view.skipped.items():
         skipped.add_row(name, reason)
     books = Table("codebook", "values", title="codebooks")
-    for name, codes in view.codebooks.items():
-        books.add_row(name, " ".join(map(str, codes)) if len(codes) <= 32 else f"{codes[0]} .. {codes[-1]}")
+    for book in view.codebooks:
+        books.add_row(book.name, value_words(book.codes))
+        for name, codes in book.layers.items():
+            books.add_row(f"  {name}", value_words(codes))
     return [layers, skipped, books]
+
+
+def value_words(codes: Sequence[int]) -> str:
+    """Return the values of a codebook, or of many values the first and the last."""
+    return " ".join(map(str, codes)) if len(codes) <= 32 else f"{codes[0]} .. {codes[-1]} ({len(codes)} values)"

@@ -108,7 +108,7 @@ def test_another_schema_is_refused(copy):
     config = json.loads((copy / "config.json").read_text())
     config["quantization_config"]["schema"] = 99
     (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"quantization 'halo', schema 99; this program reads schema 3"):
+    with pytest.raises(ModelError, match=r"quantization 'halo', schema 99; this program reads schema 4"):
         load_quantized(copy)
 
 

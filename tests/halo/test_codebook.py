@@ -1,6 +1,6 @@
 import pytest
 
-from halo.codebook import GRIDS, Codebook, grid_codebook, make_codebook
+from halo.codebook import GRIDS, Codebook, grid_codebook, layered_codebook, make_codebook
 from halo.errors import ConfigError
 from tests.halo.synthetic import POINTS, synthetic_profile
 
@@ -35,6 +35,20 @@ def test_codes_must_be_sorted_unique_and_contain_zero(codes):
 def test_codes_must_be_int8():
     with pytest.raises(ConfigError, match=r"codes 0..128 leave -128..127"):
         Codebook("bad", (0, 128), 1.0)
+
+
+def test_a_class_whose_layers_choose_has_the_clock_of_all_and_the_index_of_the_widest():
+    profile = synthetic_profile()
+    book = layered_codebook("own", {"a": (-5, 0, 3), "b": (0, 64)}, profile, POINTS)
+    assert book.codes == (-5, 0, 3, 64)
+    assert book.max_delay_ps == make_codebook("all", (-5, 0, 3, 64), profile, POINTS).max_delay_ps
+    assert (book.codes_in("a"), book.codes_in("b"), book.codes_in("else")) == ((-5, 0, 3), (0, 64), book.codes)
+    assert (book.n_values, book.index_bits) == (3, 2)
+
+
+def test_a_layer_has_no_codes_that_its_class_lacks():
+    with pytest.raises(ConfigError, match="codebook own: layer a has codes that are not in it"):
+        Codebook("own", (-5, 0, 3), 1.0, {"a": (0, 4)})
 
 
 def test_an_unknown_grid_is_reported_with_the_known_ones():

@@ -1,9 +1,19 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from halo.codebook_search import CodebookConfig, FrontPoint, pick_knee, search_codebooks, search_one, undominated
+from halo.codebook_search import (
+    CodebookConfig,
+    FrontPoint,
+    best_codes,
+    make_question,
+    pick_knee,
+    search_codebooks,
+    search_one,
+    undominated,
+)
 from halo.errors import ConfigError
 from halo.operating_point import PointConfig
 from halo.prices import PriceConfig
@@ -19,11 +29,15 @@ def booth_delays(seed=0):
     return 2000 + 300 * digits + rng.normal(0, 60, 256)
 
 
+def asked(case, profile, config=CONFIG, prices=None):
+    return make_question(case.loaded.model, profile, case.sensitivity, config, FREE, prices)
+
+
 @pytest.fixture(scope="module")
 def searched(cases):
     case = cases["llama"]
     profile = synthetic_profile(delay_ps=booth_delays())
-    return profile, search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE)
+    return profile, search_codebooks(asked(case, profile))
 
 
 def test_classes_hold_at_most_their_number_of_values_and_zero(searched):
@@ -54,7 +68,7 @@ def test_the_reason_says_rule_period_and_gain(searched):
 def test_without_slack_no_code_is_slower_than_the_fastest_values(cases):
     case, profile = cases["llama"], synthetic_profile(delay_ps=booth_delays())
     config = CodebookConfig(rule="slack", slack=0.0, fold=32, periods=12, scales=5)
-    for codebook, values in zip(search_codebooks(case.loaded.model, profile, case.sensitivity, config, FREE).codebooks,
+    for codebook, values in zip(search_codebooks(asked(case, profile, config)).codebooks,
                                 (9, 16), strict=True):
         assert codebook.max_delay_ps <= profile.worst_ps(profile.fastest(values))
 
@@ -65,7 +79,7 @@ def test_fastest_values_that_lie_in_a_cluster_are_not_taken_literally(cases):
     delay[[128 - 96, 128 - 48, 128 - 24, 128, 128 + 24, 128 + 48, 128 + 96]] = 2100.0
     delay[128] = 1900.0
     case, profile = cases["llama"], synthetic_profile(delay_ps=delay)
-    fast, _ = search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE).classes
+    fast, _ = search_codebooks(asked(case, profile)).classes
     literal = fast.front[0]
     assert min(fast.codebook.codes) < 0 < max(fast.codebook.codes)
     assert fast.front[fast.chosen].loss < 0.2 * literal.loss
@@ -78,13 +92,13 @@ def test_nothing_assumes_a_symmetric_or_shifted_grid(cases):
     quick = np.sort(np.concatenate([rng.choice(np.setdiff1d(np.arange(256), [128]), 40, replace=False), [128]]))
     delay[quick] = 1800.0
     case, profile = cases["llama"], synthetic_profile(delay_ps=delay)
-    for codebook in search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE).codebooks:
+    for codebook in search_codebooks(asked(case, profile)).codebooks:
         assert set(codebook.codes) <= {int(CODES[i]) for i in quick}
 
 
 def test_where_all_values_are_equally_fast_only_the_loss_decides(cases):
     case, profile = cases["llama"], synthetic_profile(delay_ps=np.full(256, 2500.0))
-    result = search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE)
+    result = search_codebooks(asked(case, profile))
     assert [len(search.front) for search in result.classes] == [1, 1]
     assert [len(codebook.codes) for codebook in result.codebooks] == [9, 16]
 
@@ -112,7 +126,7 @@ def test_priced_energy_buys_cheaper_codebooks_at_more_loss(cases):
     energy = np.where(rng.random(256) < 1 / 3, 800.0, 1600.0)
     case = cases["llama"]
     profile = synthetic_profile(delay_ps=np.full(256, 2500.0), energy_fj=energy)
-    free, priced = (search_codebooks(case.loaded.model, profile, case.sensitivity, CONFIG, FREE, PriceConfig(price))
+    free, priced = (search_codebooks(asked(case, profile, CONFIG, PriceConfig(price)))
                     for price in (0.0, 3.0))
     for before, after in zip(free.classes, priced.classes, strict=True):
         own, other = before.front[before.chosen], after.front[after.chosen]
@@ -121,10 +135,32 @@ def test_priced_energy_buys_cheaper_codebooks_at_more_loss(cases):
         assert "energy at 3 nats" in after.reason
 
 
+def test_layers_that_choose_lose_less_in_values_as_fast_as_their_class(cases):
+    case, profile, prices = cases["llama"], synthetic_profile(delay_ps=booth_delays()), PriceConfig(energy=0.1)
+    question = asked(case, profile, replace(CONFIG, scales=33), prices)
+    common = search_one(question, 9)
+    own = search_one(replace(question, config=replace(question.config, per_layer=True)), 9)
+    assert own.codebook.layers.keys() == question.layers.keys()
+    assert len(set(own.codebook.layers.values())) > 1
+    assert own.codebook.max_delay_ps <= common.codebook.max_delay_ps
+    assert "each layer takes its own at most 9" in own.reason
+    assert own.shares.sum() == pytest.approx(1)
+    for name, codes in own.codebook.layers.items():
+        alone = question.of_layer(name)
+        assert len(codes) <= 9
+        ours, theirs = (best_codes(alone, np.array(each), 9).cost for each in (codes, common.codebook.codes))
+        assert ours <= theirs * (1 + 1e-9)
+
+
+def test_the_prices_of_layers_add_up_to_the_model_s(cases):
+    question = asked(cases["llama"], synthetic_profile(), CONFIG, PriceConfig(energy=0.5))
+    assert sum(question.of_layer(name).prices.energy for name in question.layers) == pytest.approx(0.5)
+
+
 def test_priced_time_buys_a_faster_codebook(cases):
     case, profile = cases["llama"], synthetic_profile(delay_ps=booth_delays())
     config = CodebookConfig(rule="price", fold=32, periods=12, scales=5)
-    slow, fast = (search_one(case.loaded.model, profile, case.sensitivity, config, 9, FREE, PriceConfig(0.0, price))
+    slow, fast = (search_one(asked(case, profile, config, PriceConfig(0.0, price)), 9)
                   for price in (0.0, 1e3))
     assert slow.chosen == len(slow.front) - 1
     assert fast.chosen == 0 < slow.chosen

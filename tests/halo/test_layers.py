@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,15 @@ def test_each_tile_counts_the_bits_of_its_own_codebook_and_a_class_id():
     bits = model.effective_bits()
     assert bits.index == (4 + 3 * 3) / 4
     assert bits.tables == pytest.approx((16 * 8 + 8 * 8 + 4) / 65536)
+
+
+def test_layers_that_choose_store_a_table_each_and_indices_into_it():
+    own = replace(BOOKS[0], layers={"a": BOOKS[0].codes[::2], "b": BOOKS[0].codes})
+    model = synthetic_model({"a": (256, 256), "b": (256, 256)}, (BOOKS[0],))
+    bits = replace(model, codebooks=(own,)).effective_bits()
+    assert bits.index == (3 + 4) / 2
+    assert bits.tables == (8 + 16) * 8 / (2 * 65536)
+    assert model.effective_bits().tables == 16 * 8 / (2 * 65536)
 
 
 def test_edge_tiles_count_the_weights_they_have():

@@ -42,6 +42,25 @@ def equal(a, b):
                for x, y in zip(a.layers, b.layers, strict=True) for part in ARRAYS)
 
 
+def test_each_layer_takes_codes_of_its_own_table_and_loads_back(cases, tmp_path):
+    case = cases["llama"]
+    names = list(list_linears(case.loaded.model).linears)
+    own = {name: (SLOW.codes[::2], SLOW.codes[2::3])[at % 2] for at, name in enumerate(names)}
+    book = Codebook("own", tuple(sorted({code for codes in own.values() for code in codes})), 1500.0, own)
+    maps = {name: uniform_map(name, linear.out_features, linear.in_features, TILES)
+            for name, linear in list_linears(case.loaded.model).linears.items()}
+    job = Job((book,), maps, "halo", halo.Config(), CONFIG)
+    made = quantize(case.loaded.model, case.tokens, case.sensitivity, job, tmp_path / "work")
+    for layer in made.layers:
+        assert set(np.unique(layer.codes)) <= set(own[layer.name])
+    save_quantized(tmp_path / "out", case.loaded.folder, made)
+    again = load_quantized(tmp_path / "out")
+    assert again.codebooks == (book,)
+    assert equal(again, made)
+    assert [again.layers.shards.array(f"{name}.tables").tolist() for name in names[:2]] == [
+        [list(own[name])] for name in names[:2]]
+
+
 @pytest.fixture(scope="module")
 def quantized(cases, tmp_path_factory):
     return {kind: run(case, tmp_path_factory.mktemp(kind)) for kind, case in cases.items()}

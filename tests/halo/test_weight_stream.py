@@ -9,7 +9,14 @@ from hypothesis.extra.numpy import arrays
 from characterization.pair_energy import PairEnergy
 from halo.accelerators.tensor_core import Config, machine
 from halo.codebook import GRIDS
-from halo.codebook_search import CodebookConfig, likely_shares, search_codebooks, search_one, spread_shares
+from halo.codebook_search import (
+    CodebookConfig,
+    likely_shares,
+    make_question,
+    search_codebooks,
+    search_one,
+    spread_shares,
+)
 from halo.dvfs import plan_dvfs
 from halo.layers import QuantizedModel
 from halo.loads import LoadGroup
@@ -92,14 +99,14 @@ def test_the_search_sees_what_its_values_spend_after_each_other(cases):
     case, prices = cases["llama"], PriceConfig(energy=3.0)
     config = CodebookConfig(rule="price", fold=32, periods=4, scales=5)
     profile = streaming_profile()
-    asked = (case.loaded.model, profile, case.sensitivity, config, 9, FREE)
-    free, priced = search_one(*asked), search_one(*asked, prices)
+    asked = make_question(case.loaded.model, profile, case.sensitivity, config, FREE)
+    free, priced = search_one(asked, 9), search_one(replace(asked, prices=prices), 9)
     taken = priced.front[priced.chosen]
     shares = spread_shares(profile, taken.codes, taken.shares)
     assert taken.energy == pytest.approx(shares @ TABLE @ shares / TABLE.mean())
     assert taken.energy < free.front[free.chosen].energy
     assert "energy by previous weight and weight, independent draws from the weights' histogram" in priced.reason
-    without = search_one(case.loaded.model, replace(profile, pairs=None), *asked[2:])
+    without = search_one(replace(asked, profile=replace(profile, pairs=None)), 9)
     assert "energy by weight alone: the profile has no pairs" in without.reason
 
 
@@ -116,8 +123,9 @@ def test_a_grid_is_priced_among_its_own_values_as_normal_weights_take_them():
 def test_two_classes_are_priced_among_the_values_of_both(cases):
     case, profile = cases["llama"], streaming_profile()
     config = CodebookConfig(fold=32, periods=4, scales=5)
-    found = search_codebooks(case.loaded.model, profile, case.sensitivity, config, FREE, PriceConfig(energy=1.0))
-    mixture, values = found.mixture(profile), {code for book in found.codebooks for code in book.codes}
+    found = search_codebooks(make_question(case.loaded.model, profile, case.sensitivity, config, FREE,
+                                           PriceConfig(energy=1.0)))
+    mixture, values = found.mixture(), {code for book in found.codebooks for code in book.codes}
     assert mixture.sum() == pytest.approx(1)
     assert set(np.flatnonzero(mixture) - 128) <= values
     assert "energy by previous weight and weight" in found.classes[0].reason
