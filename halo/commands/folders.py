@@ -88,8 +88,9 @@ def tables(view: FolderView) -> list[Table]:
     books = Table("codebook", "values", title="codebooks")
     for book in view.codebooks:
         books.add_row(book.name, value_words(book.codes))
-        for name, codes in book.layers.items():
-            books.add_row(f"  {name}", value_words(codes))
+        for layer in view.layers:
+            if layer.name in book.layers and book.name in layer.class_shares:
+                books.add_row(f"  {layer.name}", value_words(book.layers[layer.name]))
     return [layers, skipped, books]
 
 
