@@ -22,6 +22,8 @@ from characterization.commands.table import table
 from characterization.commands.timing import timing
 from characterization.errors import CharacterizationError
 
+# As shells count a program that Ctrl-C ends.
+INTERRUPTED = 130
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     help="Hardware to tables: delay and energy of every weight value of a Verilog MAC.",
@@ -69,6 +71,9 @@ def main() -> None:
     except CharacterizationError as error:
         print(f"characterize: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer makes Ctrl-C an exit with this code, without a word.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print("characterize: stopped; run the same command again to go on where it was.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

@@ -46,6 +46,8 @@ Calibration = Annotated[
 ]
 Work = Annotated[Path, typer.Option("--work", help="cache of finished layers; may be deleted at any time")]
 NOWHERE = "not-given"
+# As shells count a program that Ctrl-C ends.
+INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPARSE = "method.halo.sparse.cap_share=0.0"
 FRIENDLY = {"": (), "group": (NO_SPARSE,), "channel": (NO_SPARSE, "quantize.channel_scales=true")}
@@ -364,6 +366,9 @@ def main() -> None:
         print(f"halo: {error.filename or 'disk'}: {error.strerror}; free space and run the same command again: "
               "finished layers are kept.", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer makes Ctrl-C an exit with this code, without a word.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print("halo: stopped; run the same command again to go on where it was.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

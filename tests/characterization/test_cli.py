@@ -186,3 +186,13 @@ def test_new_refuses_to_overwrite(monkeypatch, capsys, tmp_path: Path):
     assert code == 2
     assert "exists already" in err
     assert (tmp_path / "design.toml").read_text() == "mine"
+
+
+def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    """Inside a command, where typer meets it first."""
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("characterization.scaffold.new_design_toml", stop)
+    code, _, error = invoke(monkeypatch, capsys, "new", "mac.v")
+    assert (code, error) == (130, "characterize: stopped; run the same command again to go on where it was.\n")

@@ -192,13 +192,16 @@ def test_a_dry_run_prints_modules_models_memory_and_what_is_skipped(halo, shelf,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_keyboard_interrupt_says_how_to_go_on(halo, monkeypatch):
-    def stop():
+@pytest.mark.parametrize("place", ["halo.inspection.inspect_folder", "halo.cli.app"])
+def test_a_keyboard_interrupt_says_how_to_go_on(halo, monkeypatch, place):
+    """Inside a command, where typer meets it first, and outside."""
+    def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", stop)
-    code, _, error = halo()
-    assert (code, "run the same command again" in error) == (130, True)
+    monkeypatch.setattr(place, stop)
+    code, _, error = halo("inspect", "anything")
+    assert code == 130
+    assert error == "halo: stopped; run the same command again to go on where it was.\n"
 
 
 def test_a_model_writes_a_text_that_it_is_calibrated_and_tuned_on(halo, shelf, tmp_path):
