@@ -74,13 +74,13 @@ def test_other_tokens_have_another_digest(tokenizer):
     assert a.digest == cut_windows(tokenizer, text_of(500, 1), WindowConfig(32, 4)).digest
 
 
-def table_file(path, columns):
+def table_file(path, columns, new=pyarrow.ipc.new_stream):
     """Write columns of text as Hugging Face's datasets do: an Arrow stream, or Parquet."""
     table = pyarrow.table(columns)
     if path.suffix == ".parquet":
         pyarrow.parquet.write_table(table, path)
     else:
-        with pyarrow.OSFile(str(path), "wb") as stream, pyarrow.ipc.new_stream(stream, table.schema) as writer:
+        with pyarrow.OSFile(str(path), "wb") as stream, new(stream, table.schema) as writer:
             writer.write_table(table)
 
 
@@ -103,14 +103,60 @@ def test_json_lines_and_datasets_give_the_same_windows_as_their_text(tokenizer, 
         assert (found.ids == wanted.ids).all()
 
 
+def test_a_text_is_read_however_it_is_marked_and_typed(tmp_path):
+    (tmp_path / "marked.txt").write_bytes("\ufeffa\nb".encode())
+    (tmp_path / "marked.JSONL").write_bytes('\ufeff"a"\n{"text": "b"}\n'.encode())
+    table_file(tmp_path / "file.arrow", {"text": ["a", "b"]}, pyarrow.ipc.new_file)
+    table_file(tmp_path / "few.parquet", {"text": pyarrow.array(["a", "b"]).dictionary_encode()})
+    table_file(tmp_path / "view.arrow", {"text": pyarrow.array(["a", "b"], pyarrow.string_view())})
+    assert {read_text(file) for file in tmp_path.iterdir()} == {"a\nb"}
+
+
+def test_of_a_datasets_folder_only_the_files_of_its_list_are_read(tmp_path):
+    for name in ("data-00000-of-00001.arrow", "cache-12ab.arrow"):
+        table_file(tmp_path / name, {"text": [name]})
+    (tmp_path / "state.json").write_text('{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
+    assert read_text(tmp_path) == "data-00000-of-00001.arrow"
+    for text in ("{}", '{"_data_files": 3}', '{"_data'):
+        (tmp_path / "state.json").write_text(text)
+        with pytest.raises(ModelError, match="the dataset's list of its files is damaged"):
+            read_text(tmp_path)
+
+
+def test_the_splits_of_a_dataset_are_not_read_as_one_text(tmp_path):
+    for split in ("test", "train"):
+        table_file(tmp_path / f"{split}-00000-of-00001.parquet", {"text": [split]})
+    with pytest.raises(ModelError, match=r"files of several splits \(test, train\); name one file, or move those"):
+        read_text(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 20, 0.3, 0.9])
+@pytest.mark.parametrize("name", ["some.arrow", "some.parquet"])
+def test_a_file_that_was_cut_off_is_damaged(tmp_path, name, cut):
+    table_file(tmp_path / name, {"text": [text_of(300)] * 3})
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(cut * len(whole)) if cut < 1 else cut])
+    with pytest.raises(ModelError, match=rf"{name}: missing or damaged \(.*\); copy it again"):
+        read_text(tmp_path / name)
+
+
+def test_a_column_called_text_that_holds_none_is_refused_and_no_other_is_taken(tmp_path):
+    table_file(tmp_path / "some.parquet", {"text": [["a", "b"]], "label": ["c"]})
+    with pytest.raises(ModelError, match=r'its column "text" holds list<element: string>, no text'):
+        read_text(tmp_path / "some.parquet")
+
+
 def test_what_holds_no_text_is_named_with_what_it_holds(tmp_path, monkeypatch):
     lines = tmp_path / "some.jsonl"
     for text, says in (('{"text": "a"}\n{"text"', r"line 2 is no JSON"), ('{"body": "a", "id": 1}', "it has body, id"),
-                       ("3", "it is a int")):
+                       ("3", "it is a int"), ("{}", "it has nothing"), ("[" * 100_000, "line 1 is no JSON"),
+                       ('"\\ud800"', "line 1 has half of a character")):
         lines.write_text(text)
         with pytest.raises(ModelError, match=says):
             read_text(lines)
-    lines.unlink()
+    lines.rename(tmp_path / "some.json")
+    with pytest.raises(ModelError, match=r"some.json: JSON is no text; give JSON Lines"):
+        read_text(tmp_path / "some.json")
     with pytest.raises(ModelError, match="a folder without Arrow, Parquet or JSON Lines files"):
         read_text(tmp_path)
     table_file(tmp_path / "two.parquet", {"a": ["x"], "b": ["y"]})
@@ -120,7 +166,7 @@ def test_what_holds_no_text_is_named_with_what_it_holds(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"two.parquet: missing or damaged"):
         read_text(tmp_path)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
-    with pytest.raises(ModelError, match=r"several splits; name one of train, test, such as .*/train"):
+    with pytest.raises(ModelError, match=r"several splits; name the folder of one: train, test"):
         read_text(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModelError, match=r"reading it needs pyarrow; install it"):
