@@ -97,8 +97,14 @@ class Int8Linear(nn.Module):
 
 
 def multiplies_integers() -> bool:
-    """Return whether torch multiplies int8 exactly here: without VNNI its sums may overflow (pytorch #136746)."""
-    return bool(torch.backends.mkldnn.is_available() and torch.cpu.get_capabilities().get("avx512_vnni"))  # type: ignore[no-untyped-call]
+    """Return whether torch multiplies int8 exactly here: without VNNI its sums may overflow (pytorch #136746).
+
+    A product that would overflow is asked too: `ONEDNN_MAX_CPU_ISA` forbids what the processor has.
+    """
+    if not (torch.backends.mkldnn.is_available() and torch.cpu.get_capabilities().get("avx512_vnni")):  # type: ignore[no-untyped-call]
+        return False
+    largest = torch.full((16, 64), 127, dtype=torch.int8)
+    return bool((torch._int_mm(largest, largest.T) == 127 * 127 * 64).all())
 
 
 def keeping_types(fn: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:

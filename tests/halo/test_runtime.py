@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -55,6 +58,15 @@ def test_products_of_int8_equal_those_of_floats(options):
     part.in_integers = False
     assert torch.equal(with_integers, part(x))
     assert torch.equal(with_integers[600:], part(x[600:]))
+
+
+def test_int8_is_not_multiplied_as_such_where_that_overflows():
+    """Asked of a process whose oneDNN may not use VNNI, and adds pairs of products in 16 bits."""
+    program = ("import torch; from halo.runtime import multiplies_integers\n"
+               "x = torch.randint(-128, 128, (64, 128), generator=torch.manual_seed(1)).to(torch.int8)\n"
+               "same = bool((torch._int_mm(x, x.T).double() == x.double() @ x.double().T).all())\n"
+               "assert same or not multiplies_integers()")
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, check=True)
 
 
 def test_outputs_are_close_to_dequantized_weights_times_activations():
