@@ -117,7 +117,11 @@ class Walk:
         """Let go of the pass, wherever it is."""
         self.dropped = True
         self.turn.release()
-        self.thread.join()
+        try:
+            self.thread.join()
+        except KeyboardInterrupt:
+            self.thread.join()  # Ctrl-C again: a thread that still computes when Python ends makes it abort
+            raise
 
 
 class Course:
