@@ -18,7 +18,7 @@ from halo.commands.compare import compare
 from halo.commands.folders import export, inspect
 from halo.commands.folders import show as show_folder
 from halo.commands.own_text import own_text
-from halo.commands.terminal import console, progress_bars, rich_table
+from halo.commands.terminal import INTERRUPTED, console, heed_interrupts, progress_bars, rich_table
 from halo.errors import ConfigError, HaloError
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ Calibration = Annotated[
 ]
 Work = Annotated[Path, typer.Option("--work", help="cache of finished layers; may be deleted at any time")]
 NOWHERE = "not-given"
-# As shells count a program that Ctrl-C ends.
-INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_SPARSE = "method.halo.sparse.cap_share=0.0"
 FRIENDLY = {"": (), "group": (NO_SPARSE,), "channel": (NO_SPARSE, "quantize.channel_scales=true")}
@@ -355,6 +353,7 @@ def show_dry_run(found: DryRun) -> None:
 
 def main() -> None:
     """Run the command line; our own errors become one line and exit code 2, anything else is a bug."""
+    heed_interrupts()
     try:
         app()
     except (HaloError, CharacterizationError) as error:

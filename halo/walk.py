@@ -117,11 +117,7 @@ class Walk:
         """Let go of the pass, wherever it is."""
         self.dropped = True
         self.turn.release()
-        try:
-            self.thread.join()
-        except KeyboardInterrupt:
-            self.thread.join()  # Ctrl-C again: a thread that still computes when Python ends makes it abort
-            raise
+        self.thread.join()
 
 
 class Course:

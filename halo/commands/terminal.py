@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+# As shells count a program that Ctrl-C ends.
+INTERRUPTED = 130
+
+
+def heed_interrupts() -> None:
+    """Have the first Ctrl-C raise KeyboardInterrupt, as ever, and the next end the program where it stands.
+
+    After the first one, threads that still compute are waited for: Python aborts when it ends under one.
+    """
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        raise KeyboardInterrupt
+
+    # Where someone ignores it, as for jobs in the background, it stays ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, first)
 
 
 def console() -> Console:

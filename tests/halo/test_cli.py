@@ -1,6 +1,8 @@
 import errno
 import json
+import os
 import re
+import signal
 import sys
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from characterization.profile_file import save_profile
 from halo import cli
 from halo.checkpoint import read_quantization, save_quantized
+from halo.commands import terminal
 from tests.halo.synthetic import codebooks_of, synthetic_model, synthetic_profile
 from tests.halo.tiny import save_model, text_of
 
@@ -202,6 +205,23 @@ def test_a_keyboard_interrupt_says_how_to_go_on(halo, monkeypatch, place):
     code, _, error = halo("inspect", "anything")
     assert code == 130
     assert error == "halo: stopped; run the same command again to go on where it was.\n"
+
+
+def test_ctrl_c_again_ends_at_once(monkeypatch):
+    ends = []
+    monkeypatch.setattr(os, "_exit", ends.append)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        terminal.heed_interrupts()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert ends == [130]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        terminal.heed_interrupts()
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_model_writes_a_text_that_it_is_calibrated_and_tuned_on(halo, shelf, tmp_path):

@@ -1,12 +1,12 @@
 from functools import partial
-from threading import Semaphore, active_count
+from threading import active_count
 
 import pytest
 import torch
 from torch import nn
 
 from halo import walk
-from halo.walk import Signals, Walk, on_course
+from halo.walk import on_course
 
 GROUPS = (("first", "beside"), ("expert",), ("last",))
 
@@ -88,29 +88,3 @@ def test_what_goes_wrong_in_a_block_is_raised_where_it_is_waited_for():
             course.input_of("last", 1, partial(block, torch.zeros(3, 5)))
     assert active_count() == before
     assert type(block.last) is nn.Linear
-
-
-def test_ctrl_c_again_waits_for_a_pass_that_still_computes(monkeypatch):
-    walking, goes_on = Semaphore(0), Semaphore(0)
-
-    def compute():
-        walking.release()
-        goes_on.acquire()
-        return torch.zeros(1)
-
-    walk = Walk(Signals(set()), compute, original=False)
-    walk.turn.release()
-    walking.acquire()
-    join, calls = walk.thread.join, []
-
-    def interrupted():
-        calls.append(1)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        goes_on.release()
-        join()
-
-    monkeypatch.setattr(walk.thread, "join", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        walk.drop()
-    assert not walk.thread.is_alive()
