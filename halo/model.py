@@ -207,7 +207,7 @@ def check_finite(model: nn.Module) -> None:
 
 
 def check_causal(model: Any) -> None:
-    """Check that the loss of a text's next tokens means something to `model`.
+    """Check that `model` predicts a text's next tokens: that it can write one, and that the loss of one says something.
 
     Raises:
         ModelError: it is an encoder, or an encoder with a decoder.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from halo.errors import ConfigError, ModelError, NumericsError
-from halo.model import LoadedModel
+from halo.model import LoadedModel, check_causal
 from halo.sensitivity import Progress
 
 
@@ -57,10 +57,11 @@ def sample(loaded: LoadedModel, config: OwnTextConfig, progress: Progress | None
     temperature 1. The same seed gives the same passages where sums round alike.
 
     Raises:
-        ModelError: the model does not predict next tokens, or not so many.
+        ModelError: the model is no causal language model, or does not reach that far.
         NumericsError: a prediction is not finite.
     """
-    check_writer(loaded.model, config.window)
+    check_causal(loaded.model)
+    check_reach(loaded.model, config.window)
     generator = np.random.default_rng(config.seed)
     allowed = np.setdiff1d(np.arange(len(loaded.tokenizer)), loaded.tokenizer.all_special_ids)
     starts = torch.from_numpy(generator.choice(allowed, (config.windows, 1)))
@@ -76,15 +77,12 @@ def sample(loaded: LoadedModel, config: OwnTextConfig, progress: Progress | None
     return torch.cat(written)
 
 
-def check_writer(model: Any, window: int) -> None:
-    """Check that a model can write passages of `window` tokens.
+def check_reach(model: Any, window: int) -> None:
+    """Check that a model reads passages of `window` tokens.
 
     Raises:
-        ModelError: it cannot.
+        ModelError: they are too long for it.
     """
-    if not getattr(model, "can_generate", lambda: False)():
-        raise ModelError(f"{type(model).__name__} predicts no next tokens, so it cannot write a text; quantize it with "
-                         "--calibration or --no-data.")
     longest = getattr(model.config, "max_position_embeddings", window)
     if window > longest:
         raise ModelError(f"{type(model).__name__} reads at most {longest} tokens; a window of {window} is too long.")
@@ -92,6 +90,8 @@ def check_writer(model: Any, window: int) -> None:
 
 def predict_next(model: Any, ids: torch.Tensor, past: Any) -> tuple[np.ndarray, Any]:
     """Return the chances of every next token, float64 `[passages, vocabulary]`, and what the model keeps of the past.
+
+    None where it keeps nothing that stands for a passage so far, which is then read anew for every token.
 
     Raises:
         NumericsError: a prediction is not finite.
@@ -101,7 +101,7 @@ def predict_next(model: Any, ids: torch.Tensor, past: Any) -> tuple[np.ndarray, 
     chances = torch.softmax(found.logits[:, -1].double(), -1).cpu().numpy()
     if not np.isfinite(chances).all():
         raise NumericsError("lm_head: a prediction of the model's own text is NaN or infinite; check it in float32.")
-    return chances, found.past_key_values
+    return chances, getattr(found, "past_key_values", None)
 
 
 def draw(chances: np.ndarray, generator: np.random.Generator) -> torch.Tensor:

@@ -23,9 +23,12 @@ def own_text(
     """
     from characterization.artifact import write_text
     from halo.commands.terminal import progress_bars
+    from halo.errors import OutputError
     from halo.model import load_model
     from halo.own_text import OwnTextConfig, write_own_text
 
+    if out.exists():
+        raise OutputError(f"{out} exists already; choose another name or remove it first.")
     config = OwnTextConfig(window, windows, batch, seed)
     loaded = load_model(model)
     with progress_bars() as progress:

@@ -228,6 +228,7 @@ def test_a_model_writes_a_text_that_it_is_calibrated_and_tuned_on(halo, shelf, t
     out = tmp_path / "own.txt"
     code, said, _ = halo("own-text", shelf / "model", "--out", out, "--windows", 12, "--window", 48)
     assert (code, said.splitlines()[0].split(";")[0]) == (0, f"written: {out}")
+    assert "own.txt exists already; choose another name" in fails(halo("own-text", shelf / "model", "--out", out))
     code, _, _ = halo("quantize", shelf / "model", "--profile", shelf / "mac.nc", "--calibration", out, "--variant",
                       "halo-w4-shifted", "--set", "windows.window=48", "--set", "windows.windows=8", "--set",
                       "tuning.epochs=1", "--set", "tuning.held=2", *ARRAY, "--work", tmp_path / "work", "--out",

@@ -1,10 +1,13 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
 from halo.errors import ConfigError, ModelError, NumericsError
-from halo.own_text import OwnTextConfig, check_writer, draw, predict_next, sample, write_own_text
+from halo.own_text import OwnTextConfig, draw, predict_next, sample, write_own_text
 
 
 def test_a_passage_is_drawn_from_the_predictions_of_the_whole_passage_before(case):
@@ -24,6 +27,21 @@ def test_what_is_kept_of_the_past_stands_for_it(case):
     for at in range(ids.shape[1]):
         chances, past = predict_next(case.loaded.model, ids[:, at : at + 1], past)
     assert np.allclose(chances, predict_next(case.loaded.model, ids, None)[0], atol=1e-6)
+
+
+def test_a_model_that_keeps_no_past_reads_the_whole_passage_for_every_token(cases):
+    class Counting(torch.nn.Linear):
+        config = SimpleNamespace(is_encoder_decoder=False)
+
+        def can_generate(self):
+            return True
+
+        def forward(self, input_ids, **_):
+            sure = torch.nn.functional.one_hot(torch.full(input_ids.shape, input_ids.shape[1]), 9) * 1000.0
+            return SimpleNamespace(logits=sure)
+
+    ids = sample(replace(cases["llama"].loaded, model=Counting(1, 1)), OwnTextConfig(window=6, windows=3, batch=2))
+    assert ids[:, 1:].tolist() == [[1, 2, 3, 4, 5]] * 3
 
 
 def test_tokens_are_drawn_as_often_as_their_chance_says():
@@ -49,11 +67,15 @@ def test_progress_ends_with_all_tokens(case):
     assert {total for _, total in seen} == {15}
 
 
-def test_a_model_that_predicts_no_next_token_is_refused():
-    model = BertForMaskedLM(BertConfig(vocab_size=30, hidden_size=12, num_hidden_layers=1, num_attention_heads=2,
-                                       intermediate_size=12))
-    with pytest.raises(ModelError, match=r"BertForMaskedLM predicts no next tokens, .* --calibration or --no-data"):
-        check_writer(model, 8)
+@pytest.mark.parametrize(("kind", "config"), [
+    (BertForMaskedLM, BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)),
+    (T5ForConditionalGeneration, T5Config(vocab_size=9, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)),
+])
+def test_a_model_that_goes_on_with_no_text_is_refused(cases, kind, config):
+    with torch.random.fork_rng():
+        loaded = replace(cases["llama"].loaded, model=kind(config))
+    with pytest.raises(ModelError, match=f"{kind.__name__} is no causal language model, .* with --no-data"):
+        sample(loaded, OwnTextConfig(8))
 
 
 def test_a_longer_passage_than_the_model_reads_is_refused(case):
