@@ -360,10 +360,11 @@ def main() -> None:
         print(f"halo: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in FULL:
+        full = error.errno in FULL
+        if not full and error.filename is None:
             raise
-        print(f"halo: {error.filename or 'disk'}: {error.strerror}; free space and run the same command again: "
-              "finished layers are kept.", file=sys.stderr)
+        way_on = "; free space and run the same command again: finished layers are kept" if full else ""
+        print(f"halo: {error.filename or 'disk'}: {error.strerror}{way_on}.", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:
         # typer makes Ctrl-C an exit with this code, without a word.

@@ -31,8 +31,12 @@ from halo.tokens import TokenWindows, WindowConfig, read_windows
 def make_judge(config: RunConfig, loaded: LoadedModel, progress: Progress | None = None) -> Judge:
     """Return the judge of the run's text and protocol; `loaded` is the original model."""
     check_causal(loaded.model)
-    protocol = WindowConfig(config.evaluation.window, config.evaluation.windows)
-    return Judge(loaded, read_windows(loaded.tokenizer, config.text, protocol), config.evaluation, progress)
+    return Judge(loaded, read_windows(loaded.tokenizer, config.text, protocol_of(config)), config.evaluation, progress)
+
+
+def protocol_of(config: RunConfig) -> WindowConfig:
+    """Return how the run's text becomes windows."""
+    return WindowConfig(config.evaluation.window, config.evaluation.windows)
 
 
 @dataclass(frozen=True, eq=False)

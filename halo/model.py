@@ -103,15 +103,22 @@ def load_model(folder: Path, ignore: Sequence[str] = ()) -> LoadedModel:
         NumericsError: a weight is NaN or infinite.
         ConfigError: an expression matches nothing.
     """
-    model = open_model(folder, ignore)
+    return LoadedModel(open_model(folder, ignore), load_tokenizer(folder), folder, digest_model(folder))
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer of a model's folder.
+
+    Raises:
+        ModelError: there is none that transformers can load.
+    """
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder}: no tokenizer that transformers can load ({reason}); copy the tokenizer's files "
                          "there, such as tokenizer.json.") from error
-    return LoadedModel(model, tokenizer, folder, digest_model(folder))
 
 
 def open_model(folder: Path, ignore: Sequence[str] = ()) -> nn.Module:

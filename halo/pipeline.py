@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,14 +23,16 @@ from halo.dvfs import plan_dvfs
 from halo.errors import ConfigError, OutputError
 from halo.evaluation import Quality, activation_quality, reference_quality
 from halo.hf import load as load_whole
-from halo.judge import Judge, make_judge
+from halo.judge import Judge, make_judge, protocol_of
 from halo.layers import QuantizedModel
 from halo.mac import load_mac
-from halo.model import list_linears, load_model, torch_tools
+from halo.model import list_linears, load_model, load_tokenizer, torch_tools
+from halo.operating_point import proposed_period_ps
 from halo.plan import DvfsPlan, all_zero
 from halo.plan_check import check_plan
 from halo.plugins import resolve
 from halo.preparation import (
+    NO_DATA,
     Prepared,
     Progress,
     Step,
@@ -46,6 +49,8 @@ from halo.recipes import W8A8, Recipe, budget_recipe, choose_recipes, named_reci
 from halo.references import reference_models
 from halo.report import render
 from halo.results import PHASES, RESULTS, Accuracy, MethodResult, save_result, save_run
+from halo.tokens import read_windows
+from halo.tuning import check_tunable
 from halo.workload import Workload, shape_workload
 
 # What a recipe starts from, at its own price of energy, and the recipe.
@@ -58,6 +63,8 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
     Models and accuracies that an earlier run finished are taken from there, by digest.
     """
     recipes = choose_recipes(config.variants, config.baselines)
+    check_first(config, recipes)
+    check_text(config)
     prepared = prepare(config, recipes, progress)
     judge = make_judge(config, prepared.original, progress)
     starts = starts_of(prepared, recipes, progress)
@@ -65,6 +72,27 @@ def run(config: RunConfig, progress: Progress | None = None) -> tuple[MethodResu
     save_run(config.out, shared_facts(starts, judge, results[0]))
     render(config.out)
     return results
+
+
+def check_first(config: RunConfig, recipes: Sequence[Recipe]) -> None:
+    """Check what can be known of profile and tuning before a model is measured, which may take hours.
+
+    Raises:
+        HaloError: the MAC cannot be clocked as is asked, or no model can be tuned.
+    """
+    windows = 0 if str(config.calibration) == NO_DATA else config.windows.windows or math.inf
+    check_tunable(config.tuning, [recipe.method for recipe in recipes], windows)
+    profile = load_mac(config.profile)
+    proposed_period_ps(profile, profile.weights, config.points)
+
+
+def check_text(config: RunConfig) -> None:
+    """Check that there is a text to evaluate on before anything is made that it is to measure.
+
+    Raises:
+        HaloError: there is none, or it is too short.
+    """
+    read_windows(load_tokenizer(config.model), config.text, protocol_of(config))
 
 
 def compare_methods(
@@ -76,6 +104,8 @@ def compare_methods(
         ConfigError: a name that is not known.
     """
     recipes = named_recipes((W8A8, *names) if names else ())
+    check_first(config, recipes)
+    check_text(config)
     prepared = prepare(config, recipes, progress)
     starts = starts_of(prepared, recipes, progress)
     return make_results(starts, make_judge(config, prepared.original, progress), progress)
@@ -164,6 +194,8 @@ def quantize_to(config: RunConfig, recipe: Recipe, out: Path, progress: Progress
     """
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder or remove it first.")
+    out.parent.mkdir(parents=True, exist_ok=True)  # whether that may be done is known before there is anything to lose
+    check_first(config, (recipe,))
     prepared = prepare(config, (recipe,), progress)
     prepared, recipe = within_budget(prepared, recipe, progress)
     quantized = make_quantized(prepared, recipe, progress)

@@ -10,7 +10,7 @@ Sources: PV-tuning (Malinovskii et al., NeurIPS 2024) and LLM-QAT (Liu et al., F
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from halo.codebook import Codebook
 from halo.errors import ConfigError, ModelError, NumericsError
 from halo.layer_file import save_linear
 from halo.layers import QuantizedLinear, QuantizedModel, dequantize, spread_scales
-from halo.model import torch_tools
+from halo.methods import Method
+from halo.model import choose_device, torch_tools
+from halo.plugins import resolve
 from halo.quantize import FinishedLayers, layer_file
 from halo.runtime import swapped
 from halo.sensitivity import Progress
@@ -62,10 +64,14 @@ class TuningConfig:
         """Check the numbers.
 
         Raises:
-            ConfigError: one is out of range.
+            ConfigError: one is out of range, or a method is not known.
         """
-        if self.epochs < 0 or self.held < 1 or self.batch < 1 or min(self.code_rate, self.scale_rate) < 0:
-            raise ConfigError(f"tuning: epochs and rates must not be negative, held and batch positive: {self}.")
+        rates = all(0 <= rate < math.inf for rate in (self.code_rate, self.scale_rate))
+        if self.epochs < 0 or self.held < 1 or self.batch < 1 or not rates:
+            raise ConfigError("tuning: epochs and rates must not be negative, held and batch positive, all of them "
+                              f"finite: {self}.")
+        for name in self.methods:
+            resolve("halo.methods", name, Method)
 
 
 class Tuned(nn.Module):
@@ -132,11 +138,8 @@ class Tuned(nn.Module):
                 result[here] = rise[torch.bucketize(self.shadow[here], values).clamp(1, len(values) - 1) - 1]
         return result
 
-    def step(self, code_rate: float, scale_rate: float, count: int) -> None:
+    def step(self, slope: torch.Tensor, code_rate: float, scale_rate: float, count: int) -> None:
         """Move shadow and scales against the gradient of `weight`, the `count`-th time, and let `weight` follow."""
-        slope = self.weight.grad
-        if slope is None:
-            return  # an expert that no token came to
         with torch.no_grad():
             codes = slope * self.codes()
             folds = torch.split(codes, codes.shape[1] if self.scales.shape[1] == 1 else self.fold, 1)
@@ -145,7 +148,6 @@ class Tuned(nn.Module):
             self.shadow -= code_rate * self.gaps * adam(by_code, self.averages[0], self.averages[1], count)
             self.scales -= scale_rate * self.units * adam(by_scale, self.averages[2], self.averages[3], count)
             self.weight.copy_(self.codes() * self.spread() + self.rest)
-            self.weight.grad = None
 
     def settle(self) -> None:
         """Round the scales to fp16, as they are stored."""
@@ -164,6 +166,24 @@ def adam(slope: torch.Tensor, first: torch.Tensor, second: torch.Tensor, count: 
     first.lerp_(slope, 1 - FIRST)
     second.lerp_(slope.square(), 1 - SECOND)
     return (first / (1 - FIRST**count)) / ((second / (1 - SECOND**count)).sqrt_() + LEAST)
+
+
+def check_tunable(config: TuningConfig, methods: Collection[str], windows: float) -> None:
+    """Check that models made by `methods` can be tuned, where that is asked for, on at most `windows` windows.
+
+    Raises:
+        ConfigError: none of them would be tuned, windows are too few, or there is a GPU.
+    """
+    if not config.epochs:
+        return
+    if not set(methods) & set(config.methods):
+        raise ConfigError(f"tuning.methods names {', '.join(config.methods) or 'nothing'}, models are made by "
+                          f"{', '.join(sorted(set(methods)))}: none would be tuned.")
+    if windows < config.held + config.batch:
+        raise ConfigError(f"tuning needs more than the {windows:g} calibration windows there are: {config.held} are "
+                          f"kept back and {config.batch} make a step; raise windows.windows (0: a whole text).")
+    if choose_device().type != "cpu":
+        raise ConfigError("tuning runs on the CPU; start it with CUDA_VISIBLE_DEVICES= (nothing).")
 
 
 def tuned_from(quantized: Provenance, tokens: TokenWindows, config: TuningConfig) -> Provenance:
@@ -188,15 +208,11 @@ def tuned(
         progress: called with windows done and windows in all.
 
     Raises:
-        ConfigError: there are too few windows.
-        ModelError: the model is not on the CPU, or predicts nothing to compare.
+        ConfigError: there are too few windows, or there is a GPU.
+        ModelError: the model predicts nothing to compare.
         NumericsError: a prediction is not finite.
     """
-    if len(tokens.ids) < config.held + config.batch:
-        raise ConfigError(f"tuning needs more than the {len(tokens.ids)} calibration windows there are: {config.held} "
-                          f"are kept back and {config.batch} make a step; raise windows.windows (0: a whole text).")
-    if next(model.parameters()).device.type != "cpu":
-        raise ModelError("tuning runs on the CPU; start it with CUDA_VISIBLE_DEVICES= (nothing).")
+    check_tunable(config, config.methods, len(tokens.ids))
     provenance = tuned_from(quantized.provenance, tokens, config)
     folder = work / f"tune-{provenance.key[:20]}"
     names = tuple(layer.name for layer in quantized.layers)
@@ -220,10 +236,13 @@ def tune_layers(
     for _ in range(config.epochs):
         for batch in torch.split(used[torch.randperm(len(used), generator=generator)], config.batch):
             part = 0.5 * (1 + math.cos(math.pi * count / (config.epochs * per_epoch)))
-            divergence(model, parts, batch).backward()  # type: ignore[no-untyped-call]
+            # Of these weights alone: the model's own need no gradients, its head's the largest.
+            weights = [layer.weight for layer in parts.values()]
+            slopes = torch.autograd.grad(divergence(model, parts, batch), weights, allow_unused=True)
             count += 1
-            for layer in parts.values():
-                layer.step(part * config.code_rate, part * config.scale_rate, count)
+            for layer, slope in zip(parts.values(), slopes, strict=True):
+                if slope is not None:  # None: an expert that no token came to
+                    layer.step(slope, part * config.code_rate, part * config.scale_rate, count)
             if progress:
                 progress(min(count * config.batch, config.epochs * len(used)), config.epochs * len(used))
     for layer in parts.values():

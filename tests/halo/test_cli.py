@@ -174,6 +174,33 @@ def test_a_full_disk_is_one_line(halo, monkeypatch):
     assert "work/layer: No space left on device; free space and run the same command again" in fails(halo())
 
 
+def test_a_place_that_cannot_be_written_is_one_line_before_any_work(halo, shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr("halo.pipeline.prepare", lambda *_: pytest.fail("work"))
+    done = halo("quantize", shelf / "model", "--out", shelf / "text.txt" / "out", "--calibration", shelf / "text.txt",
+                "--profile", shelf / "mac.nc", "--work", tmp_path / "work")
+    assert fails(done).endswith("text.txt: Not a directory.") or fails(done).endswith("text.txt: File exists.")
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    (("--set", "points.voltage_v=3.3"), "3.3"),
+    (("--set", "tuning.epochs=1", "--variant", "gptq-w4a8"), "models are made by gptq: none would be tuned"),
+    (("--set", "tuning.epochs=1", "--set", "windows.windows=8"), "more than the 8 calibration windows there are"),
+    (("--set", "tuning.epochs=1", "--no-data"), "more than the 0 calibration windows there are"),
+])
+def test_what_cannot_be_done_is_said_before_anything_is_measured(halo, shelf, tmp_path, monkeypatch, options, says):
+    monkeypatch.setattr("halo.pipeline.prepare", lambda *_: pytest.fail("work"))
+    done = halo("quantize", shelf / "model", "--out", tmp_path / "out", "--calibration", shelf / "text.txt",
+                "--profile", shelf / "mac.nc", "--work", tmp_path / "work", *options)
+    assert says in fails(done)
+
+
+def test_a_text_that_is_missing_is_said_before_anything_is_measured(halo, shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr("halo.pipeline.prepare", lambda *_: pytest.fail("work"))
+    done = halo("evaluate", shelf / "model", "--text", tmp_path / "no.txt", "--calibration", shelf / "text.txt",
+                "--profile", shelf / "mac.nc", "--methods", "gptq-w4a8", "--work", tmp_path / "work")
+    assert "no.txt: cannot be read" in fails(done)
+
+
 def test_an_output_folder_that_exists_is_refused_before_any_work(halo, shelf, tmp_path):
     (tmp_path / "out").mkdir()
     done = halo("quantize", shelf / "model", "--out", tmp_path / "out", "--calibration", shelf / "text.txt",

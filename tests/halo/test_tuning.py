@@ -14,7 +14,7 @@ from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import Int8Linear, int8_parts
 from halo.tiles import TileConfig, uniform_map
 from halo.tokens import WindowConfig, cut_windows
-from halo.tuning import Tuned, TuningConfig, adam, divergence, tuned
+from halo.tuning import Tuned, TuningConfig, adam, check_tunable, divergence, tuned
 from tests.halo.synthetic import ARRAYS
 from tests.halo.tiny import text_of
 
@@ -71,6 +71,7 @@ def test_a_tuned_model_predicts_better_on_windows_kept_back_and_keeps_to_its_cod
         assert all(np.array_equal(getattr(layer, part), getattr(before, part)) for part in same)
     assert sum(int((a.codes != b.codes).sum()) for a, b in zip(after.layers, given.layers, strict=True)) > 100
     assert after.provenance.inputs["quantized"] == given.provenance.key
+    assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_a_finished_result_is_taken_from_its_folder_or_made_the_same_again(
@@ -94,9 +95,10 @@ def test_dear_energy_moves_codes_to_cheap_values(cases, given):
     for paid in (np.zeros(256), prices):
         parts = {layer.name: Tuned(layer, given.codebooks, 32, paid) for layer in given.layers}
         for count in range(1, 21):
-            divergence(model, parts, torch.tensor(case.tokens.ids[:2])).backward()
-            for part in parts.values():
-                part.step(0.05, 0.0, count)
+            found = divergence(model, parts, torch.tensor(case.tokens.ids[:2]))
+            for part, slope in zip(parts.values(), torch.autograd.grad(found, [p.weight for p in parts.values()]),
+                                   strict=True):
+                part.step(slope, 0.05, 0.0, count)
         spent.append(sum(float(prices[part.codes().long().numpy() + 128].sum()) for part in parts.values()))
     assert spent[1] < 0.95 * spent[0]
 
@@ -137,9 +139,25 @@ def test_too_few_windows_are_refused(cases, given, tmp_path):
         tuned(case.loaded.model, given, case.tokens, replace(CONFIG, held=9), None, tmp_path)
 
 
-def test_a_negative_rate_is_refused():
+@pytest.mark.parametrize("options", [{"code_rate": -0.1}, {"scale_rate": float("nan")}, {"epochs": -1}, {"held": 0}])
+def test_what_is_out_of_range_is_refused(options):
     with pytest.raises(ConfigError, match="tuning: epochs and rates must not be negative"):
-        TuningConfig(code_rate=-0.1)
+        TuningConfig(**options)
+
+
+def test_methods_that_are_not_known_or_not_made_are_refused():
+    with pytest.raises(ConfigError, match="no plugin 'hallo' in"):
+        TuningConfig(methods=("hallo",))
+    with pytest.raises(ConfigError, match=r"methods names halo, models are made by gptq, rtn: none would be tuned"):
+        check_tunable(CONFIG, ("rtn", "gptq"), 100)
+    check_tunable(CONFIG, ("rtn", "halo"), 100)
+    check_tunable(TuningConfig(), ("rtn",), 0)
+
+
+def test_a_gpu_is_refused(monkeypatch):
+    monkeypatch.setattr(tuning, "choose_device", lambda: torch.device("cuda"))
+    with pytest.raises(ConfigError, match="tuning runs on the CPU"):
+        check_tunable(CONFIG, ("halo",), 100)
 
 
 def test_a_model_without_predictions_is_refused():
