@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -30,7 +31,9 @@ from halo.workload import WorkloadConfig
 PLUGINS: Mapping[str, tuple[str, type]] = {
     "method": ("halo.methods", Method), "accelerator": ("halo.accelerators", Accelerator),
 }
-WORDS: Mapping[Any, str] = {float: "a number", int: "an integer", str: "a text", bool: "true or false", Path: "a path"}
+WORDS: Mapping[Any, str] = {
+    float: "a finite number", int: "an integer", str: "a text", bool: "true or false", Path: "a path",
+}
 # Where the array's size is told once, in [tiles], and who inherits it.
 INHERITED = (("array_rows", "dvfs", "array_rows"), ("array_cols", "dvfs", "array_cols"),
              ("array_rows", "codebook", "fold"), ("array_rows", "quantize", "fold"),
@@ -243,7 +246,7 @@ def matches(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is Path:

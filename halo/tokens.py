@@ -25,6 +25,17 @@ class WindowConfig:
     window: int = 256
     windows: int = 128
 
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigError: one is out of range.
+        """
+        if self.window < 2:
+            raise ConfigError(f"window = {self.window}: a window needs at least 2 tokens, one to condition on.")
+        if self.windows < 0:
+            raise ConfigError(f"windows = {self.windows} must not be negative; 0 takes all.")
+
 
 @dataclass(frozen=True, eq=False)
 class TokenWindows:
@@ -67,11 +78,8 @@ def cut_windows(tokenizer: Any, text: str, config: WindowConfig) -> TokenWindows
     """Return windows of `text`, tokenized once as a whole and without special tokens.
 
     Raises:
-        ConfigError: a window is shorter than two tokens.
         ModelError: the text is shorter than one window.
     """
-    if config.window < 2:
-        raise ConfigError(f"window = {config.window}: a window needs at least 2 tokens, one to condition on.")
     ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
     available = len(ids) // config.window
     if available == 0:

@@ -80,7 +80,7 @@ fast_values = 1
     assert "\n" not in message
     for part in ("nonsense is no known key; known are", "tiles.tile_inn is no known key (did you mean tile_in?)",
                  "tiles.spend = 'fast' must be one of 'time', 'energy'", "workload.batch = 'two' must be",
-                 "points.jitter_ps = True must be a number", "dvfs.switch = 3 must be one of 'on-die'",
+                 "points.jitter_ps = True must be a finite number", "dvfs.switch = 3 must be one of 'on-die'",
                  "codebook: need 2 <= fast_values", "[method.unheard]: no plugin 'unheard'"):
         assert part in message
 
@@ -99,6 +99,9 @@ def test_a_missing_path_and_a_value_in_place_of_a_table_are_named(tmp_path):
 def test_overrides_replace_one_value_and_are_checked_like_the_file(tmp_path):
     config = read(tmp_path, "[tiles]\ntile_in = 64\n", "tiles.tile_in=32", "accelerator.systolic.mode=scalesim")
     assert (config.tiles.tile_in, config.accelerator["systolic"].mode) == (32, "scalesim")
+    for wrong in ("nan", "inf"):
+        with pytest.raises(ConfigError, match=f"points.margin = {wrong} must be a finite number"):
+            read(tmp_path, "", f"points.margin={wrong}")
     with pytest.raises(ConfigError, match=r"tiles.tile_in = 'many' must be an integer"):
         read(tmp_path, "", "tiles.tile_in=many")
     with pytest.raises(ConfigError, match=r"is not of the form table.key=value, such as tiles.tile_in=32"):

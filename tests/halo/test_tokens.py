@@ -45,9 +45,11 @@ def test_a_short_text_is_refused(tokenizer):
         cut_windows(tokenizer, "word1 word2", WindowConfig(256, 0))
 
 
-def test_a_window_of_one_token_is_refused(tokenizer):
+def test_a_window_of_one_token_or_fewer_than_none_are_refused():
     with pytest.raises(ConfigError, match="window = 1: a window needs at least 2 tokens"):
-        cut_windows(tokenizer, "word1 word2", WindowConfig(1, 0))
+        WindowConfig(1, 0)
+    with pytest.raises(ConfigError, match="windows = -1 must not be negative; 0 takes all"):
+        WindowConfig(32, -1)
 
 
 def test_a_missing_text_is_named(tokenizer, tmp_path):
