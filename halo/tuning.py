@@ -188,8 +188,9 @@ def check_tunable(config: TuningConfig, methods: Collection[str], windows: float
 
 def tuned_from(quantized: Provenance, tokens: TokenWindows, config: TuningConfig) -> Provenance:
     """Return what a tuned model is made from."""
+    calibration = f"{quantized.config['calibration']}, tuned on {len(tokens.ids) - config.held}"
     return Provenance("tune", {"quantized": quantized.key, "tokens": tokens.digest},
-                      {"version": VERSION, **asdict(config)}, torch_tools(), config.seed)
+                      {"version": VERSION, **asdict(config), "calibration": calibration}, torch_tools(), config.seed)
 
 
 def tuned(

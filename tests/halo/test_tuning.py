@@ -71,6 +71,7 @@ def test_a_tuned_model_predicts_better_on_windows_kept_back_and_keeps_to_its_cod
         assert all(np.array_equal(getattr(layer, part), getattr(before, part)) for part in same)
     assert sum(int((a.codes != b.codes).sum()) for a, b in zip(after.layers, given.layers, strict=True)) > 100
     assert after.provenance.inputs["quantized"] == given.provenance.key
+    assert after.provenance.config["calibration"] == "on 6 windows of 32 tokens, tuned on 80"
     assert all(weight.grad is None for weight in model.parameters())
 
 
