@@ -2,7 +2,7 @@
 
     python benchmarks/codebooks.py examples/demo/demo.toml --profile build/plain.nc --prices 0.1,0.3,0.6
 
-For each price (nats per token that all the MACs' energy is worth) the best at most 16 and 9 values at any delay, beside
+For each price (nats per token that all the MACs' energy is worth) the best at most so many values at any delay, beside
 int4 << 4 and int3 << 5 at their best scale: predicted loss (sensitivity-weighted squared error, rounding to nearest, as
 a share of all), mean energy of an operation over that of all values alike, and both as one cost in nats per token.
 """
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="TOML of a run")
     parser.add_argument("--profile", type=Path, help="of the MAC; default: the run's")
     parser.add_argument("--prices", default="0.1,0.3,0.6", help="nats per token, comma separated")
+    parser.add_argument("--values", default="16,9", help="how many at most, comma separated")
     options, overrides = parser.parse_known_args()
     config = read_config(options.config, [each for each in overrides if each != "--set"])
     config = replace(config, profile=options.profile or config.profile)
@@ -71,7 +72,7 @@ def main() -> None:
             grid = best_scale(question, list(codes))
             print_row(price, name, grid.loss, grid.energy, grid.cost,
                       proposed_period_ps(question.profile, list(codes), question.points))
-        for count in (16, 9):
+        for count in map(int, options.values.split(",")):
             found = search_class(question, count, math.inf)
             point = found.front[found.chosen]
             print_row(price, f"searched: {' '.join(map(str, point.codes))}", point.loss, point.energy, point.cost,
