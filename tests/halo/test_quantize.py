@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from halo.activations import fixed_scale, quantize_activations
 from halo.assignment import choose_classes
 from halo.checkpoint import load_quantized, read_quantization, save_quantized
 from halo.codebook import Codebook, grid_codebook
@@ -157,18 +158,22 @@ def test_priced_energy_makes_cheap_values_more_frequent(cases, quantized, tmp_pa
     assert losses[1] > losses[0]
 
 
+def entering(case, name, quantized):
+    """What enters the linear `name` behind `quantized` layers, `[tokens, in]`."""
+    seen = []
+    with swapped(case.loaded.model, int8_parts(case.loaded.model, quantized)), torch.no_grad():
+        linear = case.loaded.model.get_submodule(name)
+        handle = linear.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+        case.loaded.model(input_ids=torch.tensor(case.tokens.ids[:6]))
+        handle.remove()
+    return seen[0].flatten(0, -2)
+
+
 def test_layers_are_calibrated_on_the_inputs_that_quantized_layers_make(cases, quantized, tmp_path):
     """The last layer's reported loss is its error on inputs of the quantized model, not of the original."""
     case, model = cases["llama"], quantized["llama"]
     last = model.layers[-1]
-    seen = []
-    earlier = replace(model, layers=model.layers[:-1])
-    with swapped(case.loaded.model, int8_parts(case.loaded.model, earlier)), torch.no_grad():
-        linear = case.loaded.model.get_submodule(last.name)
-        handle = linear.register_forward_hook(lambda _, args, __: seen.append(args[0]))
-        case.loaded.model(input_ids=torch.tensor(case.tokens.ids[:6]))
-        handle.remove()
-    x = seen[0].flatten(0, -2).double()
+    x = entering(case, last.name, replace(model, layers=model.layers[:-1])).double()
     weight = case.loaded.model.get_submodule(last.name).weight.detach().double()
     error = weight - torch.from_numpy(dequantize(last, 32)).double()
     loss = float(((x @ error.T) ** 2).sum() / ((x @ weight.T) ** 2).sum())
@@ -176,20 +181,23 @@ def test_layers_are_calibrated_on_the_inputs_that_quantized_layers_make(cases, q
 
 
 def test_only_methods_that_propagate_are_told_what_the_original_layers_would_have_seen(cases, tmp_path, monkeypatch):
-    told, quantize_layer = [], halo.quantize_layer
+    """W (y - x) x^T of the original's inputs y and those behind quantized layers, x, in int8."""
+    told, quantize_layer, case = {}, halo.quantize_layer, cases["llama"]
 
     def note(task, config):
-        told.append(task.drift is not None)
+        told[task.name] = None if task.drift is None else task.drift.clone()
         return quantize_layer(task, config)
 
     monkeypatch.setattr(halo, "quantize_layer", note)
-    with_drift = run(cases["llama"], tmp_path / "a")
-    assert told
-    assert all(told)
-    told.clear()
-    without = run(cases["llama"], tmp_path / "b", method_config=halo.Config(propagate=False))
-    assert told
-    assert not any(told)
+    with_drift = run(case, tmp_path / "a")
+    last = with_drift.layers[-1].name
+    values, scales = quantize_activations(entering(case, last, replace(with_drift, layers=with_drift.layers[:-1])))
+    y, x = entering(case, last, replace(with_drift, layers=())), values * scales
+    wanted = case.loaded.model.get_submodule(last).weight.detach().float() @ (y - x).T @ x
+    assert (told[last] - wanted).norm() < 1e-3 * wanted.norm()
+    assert all(drift is not None for drift in told.values())
+    without = run(case, tmp_path / "b", method_config=halo.Config(propagate=False))
+    assert all(drift is None for drift in told.values())
     assert not equal(with_drift, without)
 
 
@@ -217,6 +225,8 @@ def test_static_scales_are_one_for_all_tokens_and_fixed_on_what_quantized_layers
     assert all(scale.shape == (1,) and scale.dtype == np.float32 and scale > 0 for scale in scales.values())
     assert len({scales[f"0.self_attn.{part}_proj"].item() for part in "qkv"}) == 1
     assert len({scale.item() for scale in scales.values()}) == 8  # four inputs to each of two blocks
+    last = entering(case, made.layers[-1].name, replace(made, layers=made.layers[:-1]))
+    assert made.layers[-1].activation_scale == pytest.approx(float(fixed_scale([last])), rel=1e-4)
     parts = int8_parts(case.loaded.model, made)
     x = 3 * torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
     name = "model.layers.0.self_attn.q_proj"
