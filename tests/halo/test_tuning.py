@@ -7,6 +7,7 @@ import torch
 from halo import tuning
 from halo.codebook import Codebook
 from halo.errors import ConfigError, ModelError, NumericsError
+from halo.layers import dequantize
 from halo.methods import awq, rtn
 from halo.methods import halo as ours
 from halo.model import list_linears
@@ -14,8 +15,8 @@ from halo.quantize import Job, QuantizeConfig, quantize
 from halo.runtime import Int8Linear, int8_parts
 from halo.tiles import TileConfig, uniform_map
 from halo.tokens import WindowConfig, cut_windows
-from halo.tuning import Tuned, TuningConfig, adam, check_tunable, divergence, tuned
-from tests.halo.synthetic import ARRAYS
+from halo.tuning import Tuned, TuningConfig, adam, check_tunable, divergence, tune_layers, tuned
+from tests.halo.synthetic import ARRAYS, synthetic_layer
 from tests.halo.tiny import text_of
 
 COARSE, FINE = Codebook("coarse", (-64, 0, 64), 1000.0), Codebook("fine", tuple(range(-96, 97, 32)), 1500.0)
@@ -127,6 +128,37 @@ def test_what_is_tuned_computes_what_the_integer_runtime_does(cases, tmp_path, k
         assert torch.allclose(part(x), Int8Linear(layer, 32)(x), rtol=1e-4, atol=1e-4)
         assert np.array_equal(part.result().codes, layer.codes)
         assert np.array_equal(part.result().scales, layer.scales)
+
+
+def test_the_sparse_part_stays_where_it_is_and_what_settles_is_what_is_stored():
+    layer = synthetic_layer("a", 24, 300, (COARSE, FINE), n_sparse=40)
+    part, at = Tuned(layer, (COARSE, FINE), 128, None), (layer.sparse_rows, layer.sparse_cols)
+    before = part.weight.detach().numpy().copy()
+    part.step(torch.ones(layer.codes.shape), 3.0, 0.0, 1)
+    after = part.result()
+    assert (after.codes != layer.codes).mean() > 0.5
+    assert not after.codes[at].any()
+    assert np.array_equal(part.weight.detach().numpy()[at], before[at])
+    part.step(torch.ones(layer.codes.shape), 0.0, 0.01, 2)
+    part.settle()
+    assert np.allclose(part.weight.detach().numpy(), dequantize(part.result(), 128), rtol=1e-5, atol=1e-6)
+
+
+def test_windows_that_are_kept_back_are_not_tuned_on_and_steps_grow_small(cases, given, windows, monkeypatch):
+    held, used, rates = set(), set(), []
+
+    def note(model, parts, ids):
+        (used if torch.is_grad_enabled() else held).update(map(tuple, ids.tolist()))
+        return sum(part.weight.sum() for part in parts.values())
+
+    monkeypatch.setattr(tuning, "divergence", note)
+    monkeypatch.setattr(Tuned, "step", lambda _, __, code_rate, scale_rate, ___: rates.append((code_rate, scale_rate)))
+    tune_layers(cases["llama"].loaded.model, given, windows, replace(CONFIG, epochs=1), None, None)
+    assert (len(held), len(used)) == (20, 80)
+    assert held | used == set(map(tuple, windows.ids.tolist()))
+    assert rates[0] == (CONFIG.code_rate, CONFIG.scale_rate)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1][0] < 0.02 * CONFIG.code_rate
 
 
 def test_a_first_step_of_adam_goes_by_the_sign():
