@@ -234,6 +234,30 @@ def test_compiled_loops_do_what_torch_does(monkeypatch, price):
         assert (own.float() - other).abs().gt(1e-3 * other.abs().max()).float().mean() < 0.01
 
 
+def test_a_row_takes_the_codes_that_it_takes_alone_whatever_goes_beside_it():
+    """131 rows: two groups of lanes and a part of one; each row's like stands alone in a group of twelve."""
+    task, many = make_task(7), 131
+    weight, width = task.weight[:, :96], 96
+    factor = factorize(task.hessian[:width, :width], natural_order(weight.T), 0.01)
+
+    def codes_of(rows):
+        tiles = TileMap("a", np.resize(task.tiles.classes[[0, 0, 1], :3], (-(-rows // 4), 3)), 32, 4)
+        own = replace(task, weight=weight[torch.arange(rows) % OUT], tiles=tiles)
+        levels = make_levels(own, torch.full((rows, width), 0.003))
+        return feed_back(own.weight, factor, levels, no_sparse(own.weight))[0]
+
+    assert torch.equal(codes_of(many), codes_of(OUT)[torch.arange(many) % OUT])
+
+
+def test_a_weight_in_the_middle_takes_the_lower_code():
+    middles = torch.tensor([-48.0, -16.0, 16.0, 48.0])
+    task = replace(make_task(classes=[[0] * 7] * 2), weight=(0.5 * middles).repeat(OUT, IN // 4))
+    levels = make_levels(task, torch.full((OUT, IN), 0.5))
+    codes, *_ = feed_back(task.weight, factorize(torch.eye(IN), torch.arange(IN), 0.01), levels, no_sparse(task.weight))
+    assert torch.equal(codes, (middles - 16).repeat(OUT, IN // 4))
+    assert torch.equal(descend(task.weight, torch.eye(IN), levels, codes, no_sparse(task.weight)), codes)
+
+
 def test_activation_order_is_by_falling_energy_and_stable():
     hessian = torch.diag(torch.tensor([1.0, 3.0, 2.0, 3.0]).double())
     assert activation_order(hessian).tolist() == [1, 3, 2, 0]
