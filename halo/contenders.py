@@ -103,6 +103,10 @@ def is_fixed_grid(codes: Sequence[int]) -> bool:
 
 
 def is_baseline_itself(model: QuantizedModel) -> bool:
-    """Return whether a model's tiles all use one and the same fixed grid, wherever its codebook came from."""
-    used = {int(position) for layer in model.layers for position in np.unique(layer.tiles.classes)}
-    return len(used) == 1 and is_fixed_grid(model.codebooks[used.pop()].codes)
+    """Return whether a model's tiles all use one and the same fixed grid, wherever its codebook came from.
+
+    Where layers chose values of their own these count, and not all that their class has.
+    """
+    used = {model.codebooks[position].codes_in(layer.name)
+            for layer in model.layers for position in np.unique(layer.tiles.classes).tolist()}
+    return len(used) == 1 and is_fixed_grid(used.pop())

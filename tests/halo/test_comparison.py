@@ -259,3 +259,6 @@ def test_a_searched_model_that_ended_at_one_grid_is_a_baseline_itself():
     assert not is_baseline_itself(MODELS["mixed"])
     odd = synthetic_model(llama_shapes(), (replace(MODELS["w4"].codebooks[0], codes=(-64, -8, 0, 8, 64)),))
     assert not is_baseline_itself(odd)
+    grid, first = MODELS["w4"].codebooks[0], MODELS["w4"].layers[0].name
+    chosen = replace(MODELS["w4"], codebooks=(replace(grid, layers={first: (-64, -16, 0, 16, 64)}),))
+    assert not is_baseline_itself(chosen)  # all values that layers chose make an even grid, which none of them has
