@@ -83,6 +83,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         partial.chmod(0o666 & ~umask)
         partial.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path.parent)  # a failed write knows no path
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_a_file_whose_writing_fails_leaves_nothing_behind(tmp_path: Path):
         partial.write_text("half")
         raise RuntimeError("killed")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_by_its_folder(tmp_path: Path):
+    """A write that fails knows no path."""
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "out.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_a_failed_rewrite_keeps_the_old_file(tmp_path: Path):
