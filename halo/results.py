@@ -140,6 +140,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = content["schema"]
+    except FileNotFoundError as error:
+        raise OutputError(f"{path}: missing, the run is not finished; take `halo run` to its end.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{path}: not a readable result ({error!r}); run `halo run` again.") from error
     if found != SCHEMA:

@@ -124,7 +124,7 @@ def test_failures_are_one_line_with_exit_code_2_and_leave_nothing(halo, shelf, t
     assert "not a quantized model" in fails(
         halo("plan", shelf / "model", "--profile", shelf / "mac.nc", "--out", out))
     assert "cannot be read" in fails(halo("run", tmp_path / "none.toml"))
-    assert "not a readable result" in fails(halo("report", tmp_path))
+    assert "run.json: missing, the run is not finished" in fails(halo("report", tmp_path))
     assert not out.exists()
     assert not list(tmp_path.rglob("*.partial"))
 

@@ -144,12 +144,15 @@ def test_the_report_is_made_from_saved_artifacts_alone(finished):
 
 def test_results_that_are_missing_damaged_or_of_another_schema_are_named(finished, tmp_path):
     _, config, _, _ = finished
-    with pytest.raises(OutputError, match=r"run.json: not a readable result .* run `halo run` again"):
+    with pytest.raises(OutputError, match=r"run.json: missing, the run is not finished; take `halo run`"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(OutputError, match="schema 99, this program reads 1"):
         load_run(tmp_path)
-    with pytest.raises(OutputError, match=r"method.json: not a readable result"):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(OutputError, match=r"run.json: not a readable result .* run `halo run` again"):
+        load_run(tmp_path)
+    with pytest.raises(OutputError, match=r"method.json: missing, the run is not finished"):
         load_results(config.out, ["unheard"])
 
 
