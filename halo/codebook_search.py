@@ -61,11 +61,15 @@ class CodebookConfig:
         """Check the sizes.
 
         Raises:
-            ConfigError: a class has fewer than two values, or the fast class more than the slow one.
+            ConfigError: a class has fewer than two values, or the fast class more than the slow one; a number is out of
+                range.
         """
         if not 2 <= self.fast_values <= self.slow_values <= 256:
             raise ConfigError(f"codebook: need 2 <= fast_values <= slow_values <= 256, not {self.fast_values} and "
                               f"{self.slow_values}.")
+        if self.fold < 1 or self.periods < 1 or self.scales < 1:
+            raise ConfigError(f"codebook: fold = {self.fold}, periods = {self.periods} and scales = {self.scales} must "
+                              "be positive.")
         if self.rule not in ("knee", "slack", "price") or self.slack < 0 or self.useful < 1:
             raise ConfigError(f"codebook: rule {self.rule!r} with slack {self.slack}, useful {self.useful}; use knee "
                               "with useful >= 1, slack >= 0, or price.")

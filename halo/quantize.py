@@ -52,6 +52,16 @@ class QuantizeConfig:
     channel_scales: bool = False
     static_activations: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigError: one is out of range.
+        """
+        if self.windows < 0 or self.batch < 1 or self.fold < 1:
+            raise ConfigError(f"quantize: windows = {self.windows} must not be negative, batch = {self.batch} and "
+                              f"fold = {self.fold} must be positive.")
+
 
 @dataclass(frozen=True, eq=False)
 class Job:

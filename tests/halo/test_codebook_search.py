@@ -180,3 +180,9 @@ def test_class_sizes_are_checked():
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ConfigError, match=r"rule 'best' with slack 0.0, useful 3.0; use knee with"):
         CodebookConfig(rule="best")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"periods": 0}, {"scales": 0}, {"fold": -1}])
+def test_a_search_of_nothing_is_refused(options):
+    with pytest.raises(ConfigError, match=r"codebook: fold = .*, periods = .* and scales = .* must be positive"):
+        CodebookConfig(**options)

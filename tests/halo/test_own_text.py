@@ -95,3 +95,10 @@ def test_a_prediction_that_is_no_number_is_refused(case):
 
     with pytest.raises(NumericsError, match="a prediction of the model's own text is NaN or infinite"):
         predict_next(Broken(1, 1), torch.zeros(1, 1, dtype=torch.int64), None)
+
+
+def test_no_passage_starts_with_a_special_token(case):
+    special = set(case.loaded.tokenizer.all_special_ids)
+    firsts = sample(case.loaded, OwnTextConfig(window=2, windows=3000, batch=3000))[:, 0].tolist()
+    assert special
+    assert set(firsts) == set(range(len(case.loaded.tokenizer))) - special

@@ -254,3 +254,9 @@ def test_methods_that_see_no_inputs_get_static_scales_too_and_those_that_scale_i
     assert all(layer.activation_scale is not None for layer in made.layers)
     with pytest.raises(ConfigError, match=r"_proj: its method scales inputs, .* leave quantize.static_activations out"):
         quantize(*asked, Job((book,), maps, "awq", awq.Config(), static), tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"windows": -1}, {"batch": 0}, {"fold": 0}])
+def test_counts_that_are_none_are_refused(options):
+    with pytest.raises(ConfigError, match=r"quantize: windows = .* must not be negative, batch = "):
+        QuantizeConfig(**options)
