@@ -59,9 +59,14 @@ class Codebook:
         return self.layers.get(layer, self.codes)
 
     @property
+    def tables(self) -> tuple[tuple[int, ...], ...]:
+        """The sets of codes that are stored: one for all layers, or one for each."""
+        return tuple(self.layers.values()) or (self.codes,)
+
+    @property
     def n_values(self) -> int:
         """The most values that one layer uses."""
-        return max((len(codes) for codes in self.layers.values()), default=len(self.codes))
+        return max(map(len, self.tables))
 
     @property
     def index_bits(self) -> float:

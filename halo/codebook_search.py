@@ -214,7 +214,7 @@ def search_class(question: Question, values: int, limit_ps: float) -> ClassSearc
     shares = spread_shares(profile, taken.codes, taken.shares)
     if config.per_layer:
         codebook, shares = chosen_by_layers(question, codebook, values)
-        reason += f"; each layer takes its own at most {values}, of {len(codebook.codes)} as fast in all"
+        reason += f"; each layer takes its own at most {values}, {len(codebook.codes)} different ones in all"
     return ClassSearch(codebook, front, chosen, reason, shares)
 
 

@@ -229,7 +229,7 @@ def bits_beside_indices(prepared: Prepared) -> float:
     books, linears = prepared.losses.codebooks, list_linears(prepared.loaded.model).linears.values()
     weights = sum(linear.weight.numel() for linear in linears)
     scales = sum(linear.out_features * -(-linear.in_features // prepared.config.quantize.fold) for linear in linears)
-    tables = CODE_BITS * sum(len(codes) for book in books for codes in (book.layers.values() or (book.codes,)))
+    tables = CODE_BITS * sum(len(table) for book in books for table in book.tables)
     classes = prepared.losses.n_tiles * (math.ceil(math.log2(len(books))) if len(books) > 1 else 0)
     return (SCALE_BITS * scales + tables + classes) / weights
 
@@ -290,8 +290,8 @@ def value_shares(prepared: Prepared, recipe: Recipe, codebooks: Sequence[Codeboo
     """
     if recipe.ours and not recipe.values and prepared.search is not None:
         return prepared.search.mixture()
-    tables = {codes for book in codebooks for codes in (book.layers.values() or (book.codes,))}
-    return np.asarray(np.mean([likely_shares(prepared.profile, codes) for codes in sorted(tables)], axis=0))
+    tables = sorted({table for book in codebooks for table in book.tables})
+    return np.asarray(np.mean([likely_shares(prepared.profile, table) for table in tables], axis=0))
 
 
 def make_quantized(prepared: Prepared, recipe: Recipe, progress: Progress | None = None) -> QuantizedModel:
